@@ -1,6 +1,7 @@
 /** The worker's command line and environment, parsed into one value. Only this file and main.ts know them. */
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
+import { checkServers } from "../shared/bus/nats_servers.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import type { LeaveRules } from "./fleet/leaving.ts";
 import type { OwnPod } from "./fleet/own_pod.ts";
@@ -17,6 +18,8 @@ export interface WorkerConfig {
   readonly ignoreGpu: boolean;
   /** Base models and unfinished uploads. */
   readonly cacheFolder: string;
+  /** The broker's address for this worker, a leaf node of its region; null: as the join URL says. */
+  readonly natsUrl: string | null;
   /** PEM of the authority that signed the coordinator's certificate; null: the system's authorities. */
   readonly tlsCaPath: string | null;
   /** The source of base models from the hub, and its cache on this machine. */
@@ -41,6 +44,8 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
                             through Mesa's Vulkan driver                      LORAFLEET_ALLOW_CPU=1
   --ignore-gpu              with --allow-cpu: even if it has one              LORAFLEET_IGNORE_GPU=1
   --tls-ca <path>           trust certificates signed by this authority       LORAFLEET_TLS_CA
+  --nats-url <url>          the broker's address, if not the one that the join
+                            URL returns: a leaf node of this region           LORAFLEET_NATS_URL
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
@@ -65,6 +70,7 @@ const OPTIONS = {
   "allow-cpu": { type: "boolean" },
   "ignore-gpu": { type: "boolean" },
   "tls-ca": { type: "string" },
+  "nats-url": { type: "string" },
   "cache-folder": { type: "string" },
   "memory-budget-mib": { type: "string" },
   "leave-when-idle": { type: "string" },
@@ -98,6 +104,7 @@ export function parseConfig(
     name,
     allowCpu: values["allow-cpu"] ?? isOn("LORAFLEET_ALLOW_CPU"),
     ignoreGpu: values["ignore-gpu"] ?? isOn("LORAFLEET_IGNORE_GPU"),
+    natsUrl: natsUrlOf(values["nats-url"] ?? env("LORAFLEET_NATS_URL")),
     tlsCaPath: values["tls-ca"] ?? env("LORAFLEET_TLS_CA"),
     cacheFolder: resolve(values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env)),
     aliveFile: env("LORAFLEET_ALIVE_FILE"),
@@ -155,6 +162,15 @@ function joinUrlOf(text: string | null): string {
     /\/join\/[^/]+$/.test(url.pathname);
   if (isJoinUrl) return text;
   throw usage("join", `--join is ${quote(text)}; a URL of the form http://host:port/join/<token> is needed`);
+}
+
+const NATS_PROTOCOLS = ["nats:", "tls:", "ws:", "wss:"];
+
+function natsUrlOf(text: string | null): string | null {
+  if (text === null) return null;
+  const checked = checkServers(text, NATS_PROTOCOLS);
+  if ("servers" in checked) return checked.servers;
+  throw usage("nats-url", `--nats-url is ${quote(text)}; ${checked.problem}`);
 }
 
 /** Follows the XDG base directories. */

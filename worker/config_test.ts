@@ -14,6 +14,7 @@ Deno.test("the join URL is all that is needed", () => {
     name: "machine",
     allowCpu: false,
     ignoreGpu: false,
+    natsUrl: null,
     tlsCaPath: null,
     cacheFolder: "/home/a/.cache/lorafleet",
     hub: {
@@ -47,6 +48,7 @@ Deno.test("an option wins over its variable; an empty variable is none", () => {
     name: "given",
     allowCpu: true,
     ignoreGpu: true,
+    natsUrl: null,
     tlsCaPath: null,
     cacheFolder: "/cache",
     hub: {

@@ -35,7 +35,7 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
   const identity = createWorkerIdentity({
     ...common,
     url: config.joinUrl,
-    tlsCa: ca,
+    ...{ tlsCa: ca, natsUrl: config.natsUrl },
     timeoutMs: LIMITS.coordinatorSilentMs,
     onBusError: (message, thrown) => log("error", `${message}: ${messageOf(thrown)}`),
   });

@@ -2,7 +2,7 @@
 import type { NatsKeys } from "../../shared/bus/nats_keys.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { Revocation } from "../broker/nats_accounts.ts";
+import { type AccountSigner, type Revocation, signerOf } from "../../shared/bus/nats_accounts.ts";
 import { decideJoin } from "./access_decision.ts";
 import type { AccessStore, JoinedWorker, JoinTokenRecord } from "./access_store.ts";
 import { createJoinTokens, type NewJoinToken } from "./join_tokens.ts";
@@ -46,7 +46,7 @@ export interface Access {
 interface AccessOptions {
   readonly store: AccessStore;
   /** Signs the credentials. */
-  readonly account: NatsKeys;
+  readonly account: NatsKeys | AccountSigner;
   readonly clock: Clock;
   readonly lifetimeMs: number;
   /** Makes the broker refuse revoked workers and close their connections. */
@@ -58,7 +58,7 @@ export function createAccess(options: AccessOptions): Access {
   const tokens = createJoinTokens(store, clock);
 
   const identify = (credential: string): WorkerIdentity => {
-    const identity = readCredential(account.publicKey, credential, clock.now());
+    const identity = readCredential(signerOf(account).keys.publicKey, credential, clock.now());
     if (store.worker(identity.publicKey)?.revokedAt === null) return identity;
     const message = `worker ${identity.worker} was revoked: it is no longer served`;
     throw new LoraFleetError("unauthorized", message);

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { apiKeySchema, type ApiKeyStore } from "./api_keys.ts";
 import { quarantineSchema, type QuarantineStore } from "./quarantines.ts";
+import { copyDatabase } from "../storage/copy_database.ts";
 import { migrate, type Migration } from "../storage/migrations.ts";
 import { onDatabase, openPrivateDatabase } from "../storage/sqlite.ts";
 
@@ -47,6 +48,8 @@ export interface AccessStore extends QuarantineStore, ApiKeyStore {
   revokedWorkers(): readonly JoinedWorker[];
   /** Forgets workers whose credentials have all expired before a time, and their quarantines. */
   forgetWorkers(before: number): void;
+  /** Copies everything into a new file while others go on. Throws `storage`. */
+  copyTo(path: string): Promise<void>;
   close(): void;
 }
 
@@ -113,6 +116,7 @@ export function openAccessStore(path: string): AccessStore {
     },
     quarantines: () => select(quarantineSchema, "quarantines ORDER BY worker"),
     deleteQuarantine: (worker) => write("DELETE FROM quarantines WHERE worker = ?", worker),
+    copyTo: (path) => copyDatabase(db, path),
     close: () => db.close(),
   };
 }

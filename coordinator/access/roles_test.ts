@@ -23,6 +23,7 @@ const NEEDED: Readonly<Record<string, Role>> = {
   "POST /v1/api-keys": "admin",
   "POST /v1/api-keys/{id}": "admin",
   "DELETE /v1/api-keys/{id}": "admin",
+  "POST /v1/backups": "admin",
   "GET /v1/join-tokens": "admin",
   "POST /v1/join-tokens": "admin",
   "DELETE /v1/join-tokens/{id}": "admin",

@@ -6,9 +6,10 @@
 import { z } from "zod";
 import { assertUserKey, type NatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
+import { type AccountSigner, issuerClaim, signerOf } from "../../shared/bus/nats_accounts.ts";
 import { workerIdOf } from "../../shared/protocol/ids.ts";
 import { workerRights } from "../../shared/protocol/subjects.ts";
-import { readSigned, signClaims } from "../broker/nats_jwt.ts";
+import { readSigned, signClaims } from "../../shared/bus/nats_jwt.ts";
 
 /** The worker named by a token. */
 export interface WorkerIdentity {
@@ -34,7 +35,7 @@ const bodySchema = z.object({
 
 /** Throws `invalid_request` for a malformed key. */
 export function issueCredential(
-  account: NatsKeys,
+  account: NatsKeys | AccountSigner,
   publicKey: string,
   now: number,
   lifetimeMs: number,
@@ -44,7 +45,8 @@ export function issueCredential(
   const { publish, subscribe } = workerRights(worker);
   const issuedAt = Math.floor(now / 1000);
   const expiresAt = Math.ceil((now + lifetimeMs) / 1000);
-  const token = signClaims(account, {
+  const signer = signerOf(account);
+  const token = signClaims(signer.keys, {
     ...{ name: worker, subject: publicKey, issuedAt, expiresAt },
     nats: {
       type: "user",
@@ -55,6 +57,7 @@ export function issueCredential(
       pub: { allow: publish },
       sub: { allow: subscribe },
       resp: ANSWERS,
+      ...issuerClaim(signer),
     },
   });
   return { worker, publicKey, issuedAt: 1000 * issuedAt, expiresAt: 1000 * expiresAt, token };

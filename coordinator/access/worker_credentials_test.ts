@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { workerIdOf } from "../../shared/protocol/ids.ts";
-import { masterOf } from "../broker/nats_accounts.ts";
+import { masterOf } from "../../shared/bus/nats_accounts.ts";
 import { issueCredential, readCredential } from "./worker_credentials.ts";
 
 const account = createNatsKeys("account");

@@ -1,6 +1,7 @@
 /** The HTTP API: authentication, the routes, one form of errors, and its own description. */
 import { z } from "@hono/zod-openapi";
-import { addApiKeyRoutes } from "./routes/api_keys.ts";
+import { addApiKeyRoutes } from "./routes/admin/api_keys.ts";
+import { addBackupRoutes } from "./routes/admin/backups.ts";
 import { addBaseModelRoutes } from "./routes/base_models.ts";
 import { addCheckpointUploadRoutes } from "./routes/checkpoint_uploads.ts";
 import { addMeasurementRoutes } from "./routes/measurements.ts";
@@ -43,6 +44,7 @@ const ROUTES = [
   addMeasurementRoutes,
   addJoinTokenRoutes,
   addApiKeyRoutes,
+  addBackupRoutes,
   addHealthRoutes,
   addMetricsRoute,
 ];
@@ -64,9 +66,9 @@ export function createApp(services: ApiServices): Api {
   api.use("/internal/*", worker);
   api.use(`${WORKERS_PATH}*`, worker);
   // The audit comes first: it sees what the others refuse.
-  const { audit, configuredKeys, apiKeys } = services;
+  const { audit } = services;
   for (
-    const check of [auditChanges(api, audit), requireUser(configuredKeys, apiKeys), requireRole(services)]
+    const check of [auditChanges(api, audit), requireUser(services), requireRole(services)]
   ) {
     api.use("/v1/*", (c, next) => c.req.path.startsWith(WORKERS_PATH) ? next() : check(c, next));
     api.use("/metrics", check);

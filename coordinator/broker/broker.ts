@@ -7,7 +7,7 @@ export interface Broker {
   readonly user: string | null;
   readonly password: string | null;
   readonly credsPath: string | null;
-  /** The coordinator in its own broker's accounts; null for a foreign broker. */
+  /** The coordinator in the broker's accounts; null if the broker does not know workers by tokens. */
   readonly identities: { readonly fleet: NatsIdentity; readonly streams: NatsIdentity } | null;
   /** As for any connection (nats_connection.ts). */
   readonly tlsCa?: string;

@@ -8,7 +8,7 @@ import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { workerIdOf } from "../../shared/protocol/ids.ts";
 import * as subjects from "../../shared/protocol/subjects.ts";
-import { brokerAccounts, fleetToken, masterOf } from "./nats_accounts.ts";
+import { brokerAccounts, fleetToken, masterOf } from "../../shared/bus/nats_accounts.ts";
 import { natsBinaries } from "./nats_binaries_fixture.ts";
 import { startNatsServer } from "./nats_server.ts";
 import { issueCredential } from "../access/worker_credentials.ts";

@@ -4,7 +4,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { PRIVATE_FILE_MODE } from "../storage/private_folder.ts";
 import { assertTakesBytes } from "../storage/probe_folder.ts";
 import { startGuarded, within } from "./guarded_process.ts";
-import type { BrokerAccounts } from "./nats_accounts.ts";
+import type { BrokerAccounts } from "../../shared/bus/nats_accounts.ts";
 import { natsVersion } from "./nats_binary.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
 import { type NatsServerConfig, natsServerConfigText, pidPathIn } from "./nats_server_config.ts";

@@ -1,5 +1,5 @@
 /** The configuration of the coordinator's own nats-server. */
-import type { BrokerAccounts } from "./nats_accounts.ts";
+import type { BrokerAccounts } from "../../shared/bus/nats_accounts.ts";
 import type { TlsFiles } from "../config/tls.ts";
 
 export interface NatsServerConfig {

@@ -10,7 +10,7 @@ import { openConnection } from "../../shared/bus/nats_connection.ts";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { brokerAccounts, masterOf } from "./nats_accounts.ts";
+import { brokerAccounts, masterOf } from "../../shared/bus/nats_accounts.ts";
 import { natsBinaries } from "./nats_binaries_fixture.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { startNatsServer } from "./nats_server.ts";

@@ -8,7 +8,13 @@ import { assertTakesBytes } from "../storage/probe_folder.ts";
 import type { Broker } from "./broker.ts";
 import type { BrokerHealth } from "./broker_health.ts";
 import { watchBroker } from "./broker_watch.ts";
-import { type AccountKeys, brokerAccounts, fleetToken, masterOf, type Revocation } from "./nats_accounts.ts";
+import {
+  type AccountKeys,
+  brokerAccounts,
+  fleetToken,
+  masterOf,
+  type Revocation,
+} from "../../shared/bus/nats_accounts.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { startNatsServer } from "./nats_server.ts";
 import { type SupervisedNatsServer, superviseNatsServer, type SupervisorOptions } from "./nats_supervisor.ts";

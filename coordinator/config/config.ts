@@ -4,10 +4,11 @@ import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { type HubSettings, readHubSettings } from "../../shared/hub/hub_settings.ts";
 import { readTrackerSettings, type TrackerSettings } from "./tracker_settings.ts";
+import { NATS_OPTIONS, NATS_USAGE, type NatsSettings, readNatsSettings } from "./nats_settings.ts";
 import { type TlsFiles, usage } from "./tls.ts";
 import { isLoopback } from "./loopback.ts";
 
-export interface CoordinatorConfig {
+export interface CoordinatorConfig extends NatsSettings {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
@@ -25,14 +26,8 @@ export interface CoordinatorConfig {
   readonly joinTokenTtlMs: number | null;
   /** Whether to wait while another coordinator leads; otherwise the process ends with an error. */
   readonly standby: boolean;
-  /** An existing broker; null: start one. */
-  readonly natsUrl: string | null;
-  /** `NATS_CREDS`: a credentials file for that broker. */
-  readonly natsCredsPath: string | null;
   readonly natsHost: string;
   readonly natsPort: number;
-  /** The broker's URL for workers; null: by the API's host. */
-  readonly natsPublicUrl: string | null;
   /** `LORAFLEET_NATS_SERVER`. */
   readonly natsServerBinary: string | null;
   readonly searchPath: string;
@@ -65,7 +60,7 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   LORAFLEET_JOIN_TOKEN    token of the printed join URL (a random one)
   --no-standby            if another coordinator leads, end with an error
                           instead of waiting for it to end
-  --nats-url <url>        an existing broker                                  NATS_URL, NATS_CREDS
+${NATS_USAGE}
   --nats-host <address>   address of its own broker (as --host)               LORAFLEET_NATS_HOST
   --nats-port <n>         its port (the previous one, or any free one)        LORAFLEET_NATS_PORT
   --nats-public-url <url> URL by which workers reach the broker, if not the
@@ -90,14 +85,11 @@ const OPTIONS = {
   "max-upload-mib": { type: "string" },
   "join-token-ttl": { type: "string" },
   "no-standby": { type: "boolean" },
-  "nats-url": { type: "string" },
+  ...NATS_OPTIONS,
   "nats-host": { type: "string" },
   "nats-port": { type: "string" },
-  "nats-public-url": { type: "string" },
   "help": { type: "boolean" },
 } as const;
-
-const NATS_PROTOCOLS = ["nats:", "tls:", "ws:", "wss:"];
 
 type Environment = (name: string) => string | undefined;
 
@@ -118,10 +110,8 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   const roots = givenRoots.length > 0 ? givenRoots : ["."];
   const apiKeys = list(values["api-key"], "LORAFLEET_API_KEY");
   assertApiKeys(apiKeys, host);
-  const natsUrl = urlOf(values["nats-url"] ?? env("NATS_URL"), "nats-url", NATS_PROTOCOLS);
   const joinTokenTtl = values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never";
   const maxUploadMib = values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024";
-  const natsPublicUrl = values["nats-public-url"] ?? env("LORAFLEET_NATS_PUBLIC_URL");
   return {
     host,
     port: integer(values.port ?? env("LORAFLEET_PORT") ?? "8787", "port", 0, 65535),
@@ -138,12 +128,10 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     joinToken: joinTokenOf(env("LORAFLEET_JOIN_TOKEN")),
     joinTokenTtlMs: duration(joinTokenTtl, "join-token-ttl"),
     standby: values["no-standby"] !== true,
-    natsUrl,
-    natsCredsPath: natsUrl === null ? null : env("NATS_CREDS"),
+    ...readNatsSettings(values, env),
     natsHost: values["nats-host"] ?? env("LORAFLEET_NATS_HOST") ??
       (host === "localhost" ? "127.0.0.1" : host),
     natsPort: integer(values["nats-port"] ?? env("LORAFLEET_NATS_PORT") ?? "0", "nats-port", 0, 65535),
-    natsPublicUrl: urlOf(natsPublicUrl, "nats-public-url", NATS_PROTOCOLS),
     natsServerBinary: env("LORAFLEET_NATS_SERVER"),
     searchPath: env("PATH") ?? "",
     hub: readHubSettings(env),

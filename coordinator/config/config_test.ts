@@ -27,6 +27,8 @@ Deno.test("the defaults serve this machine alone", () => {
     joinTokenTtlMs: null,
     natsUrl: null,
     natsCredsPath: null,
+    natsCaPath: null,
+    natsAccount: null,
     natsHost: "127.0.0.1",
     natsPort: 0,
     natsPublicUrl: null,

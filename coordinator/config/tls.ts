@@ -21,15 +21,21 @@ export interface Tls extends TlsFiles {
 /** Reads and checks the files. Throws `usage` that names the option. */
 export async function readTls(files: TlsFiles): Promise<Tls> {
   const [cert, key] = [await read(files.certPath, "tls-cert"), await read(files.keyPath, "tls-key")];
-  const ca = files.caPath === null ? null : await read(files.caPath, "tls-ca");
+  const ca = files.caPath === null ? null : await readAuthority(files.caPath, "tls-ca");
   const certificate = parse(files.certPath, "tls-cert", () => new X509Certificate(cert));
   parse(files.keyPath, "tls-key", () => createPrivateKey(key));
-  if (ca !== null) parse(files.caPath!, "tls-ca", () => new X509Certificate(ca));
   const serverName = nameIn(certificate.subjectAltName ?? "");
   if (serverName !== null) return { ...files, cert, key, ca, serverName };
   const message = `the certificate in ${quote(files.certPath)} names no host: it needs a subjectAltName ` +
     'with the name or address by which workers reach this machine: "DNS:fleet.example" or "IP:10.0.0.1"';
   throw usage("tls-cert", message);
+}
+
+/** The authority's certificate, in PEM. Throws `usage` that names the option. */
+export async function readAuthority(path: string, option: string): Promise<string> {
+  const ca = await read(path, option);
+  parse(path, option, () => new X509Certificate(ca));
+  return ca;
 }
 
 /** The first name of a subjectAltName as text: "DNS:fleet.example, IP Address:10.0.0.1". Null if it has none. */

@@ -5,6 +5,8 @@
  */
 import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { WorkerView } from "../fleet/fleet.ts";
+import { EXPORT_KINDS, type ExportKind } from "../../shared/job/export_kinds.ts";
+import { exportObstacle } from "../../shared/gguf/obstacle/obstacle.ts";
 import { readTransformerSpec } from "../base_models/model_check.ts";
 import type { JobServiceOptions } from "../jobs/job_context.ts";
 import { dataOf, validationFilesOf } from "../jobs/job_data.ts";
@@ -49,8 +51,15 @@ export interface DryRun {
     readonly cards: readonly MemoryEstimate[];
   };
   readonly time: TimeEstimate;
+  readonly exports: readonly PossibleExport[];
   /** One sentence each. */
   readonly warnings: readonly string[];
+}
+
+/** A form in which the result can be had, or what is in its way. */
+interface PossibleExport {
+  readonly kind: ExportKind;
+  readonly obstacle: string | null;
 }
 
 type DryRunParts =
@@ -65,6 +74,7 @@ type DryRunParts =
     | "newId"
     | "checkModel"
     | "admitTracking"
+    | "admitAfterwards"
     | "plan"
   >
   & { readonly prepare: (request: PrepareRequest) => Promise<PreparedJob> }
@@ -120,9 +130,16 @@ export function createDryRuns(parts: DryRunParts): RunDry {
       total_tokens: tokens,
       memory: await estimateMemories(planned, model.folder, parts.workers(), question.gpuGib),
       time: estimateTime(tokens, speed, question.pricePerHour),
+      exports: await possibleExports(model.folder),
       warnings,
     };
   };
+}
+
+async function possibleExports(folder: string): Promise<PossibleExport[]> {
+  return await Promise.all(
+    EXPORT_KINDS.map(async (kind) => ({ kind, obstacle: await exportObstacle(kind, folder) })),
+  );
 }
 
 function givenSpeed({ tokensPerSecond, workers }: DryRunQuestion): Speed | null {

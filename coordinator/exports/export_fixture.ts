@@ -1,5 +1,7 @@
 /** A world with a job that has trained a golden adapter on its golden base model. */
-import { goldenPath, loadLadderCase } from "../../tests/golden/golden.ts";
+import { basename } from "@std/path";
+import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import { goldenPath, type LadderCaseName, loadLadderCase } from "../../tests/golden/golden.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
 import type { World } from "../testing/app_fixture.ts";
 import type { ExportRecord } from "./record/export_record.ts";
@@ -7,25 +9,41 @@ import { isEnded } from "./record/export_record.ts";
 
 export const GOLDEN_CASE = "gqa_tied";
 
+/** A base model with its tokenizer, and an adapter for it. */
+export interface GoldenJob {
+  readonly modelFolder: string;
+  /** Of files that the model's folder lacks. */
+  readonly tokenizerFolder: string;
+  readonly adapterFolder: string;
+  readonly lora: LoraSpec;
+  readonly doubleQuantization: boolean;
+}
+
+export function ladderJob(name: LadderCaseName): GoldenJob {
+  return { ...loadLadderCase(name), tokenizerFolder: goldenPath("data/byte_fallback") };
+}
+
 /** Trains the job with the fake fleet, whose checkpoints are PEFT's own. Returns its id. */
-export async function trainGoldenJob(world: World): Promise<string> {
-  const { modelFolder, adapterFolder, lora, doubleQuantization } = loadLadderCase(GOLDEN_CASE);
+export async function trainGoldenJob(
+  world: World,
+  more: object = {},
+  golden = ladderJob(GOLDEN_CASE),
+): Promise<string> {
+  const { modelFolder, tokenizerFolder, adapterFolder, lora, doubleQuantization } = golden;
   const folder = `${world.folder}/models/org/golden`;
   await Deno.mkdir(folder, { recursive: true });
-  for await (const { name } of Deno.readDir(modelFolder)) {
-    await Deno.copyFile(`${modelFolder}/${name}`, `${folder}/${name}`);
-  }
-  for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
-    await Deno.copyFile(goldenPath(`data/byte_fallback/${name}`), `${folder}/${name}`);
-  }
-  const names = ["adapter_config.json", "adapter_model.safetensors"];
+  const names = ["tokenizer.json", "tokenizer_config.json"].map((name) => `${tokenizerFolder}/${name}`);
+  for await (const { name } of Deno.readDir(modelFolder)) names.push(`${modelFolder}/${name}`);
+  for (const path of names) await Deno.copyFile(path, `${folder}/${basename(path)}`);
   const files = await Promise.all(
-    names.map(async (name) => [name, await Deno.readFile(`${adapterFolder}/${name}`)] as const),
+    ["adapter_config.json", "adapter_model.safetensors"].map(async (name) =>
+      [name, await Deno.readFile(`${adapterFolder}/${name}`)] as const
+    ),
   );
   world.fleet.adapterFiles = () => files;
   const { id } = await world.upload("a\nb");
   const quantization = { bnb_4bit_use_double_quant: doubleQuantization };
-  const body = { model: "org/golden", training_file: id, suffix: "spelling", lora, quantization };
+  const body = { model: "org/golden", training_file: id, suffix: "spelling", lora, quantization, ...more };
   const job = await world.jobs.create(parseJobRequest(body));
   await world.finished(job.id);
   return job.id;

@@ -13,8 +13,14 @@ import { createMeasurer, type Measurer } from "./measure/measurer.ts";
 import { type ExportRecord, isUnmeasured } from "./record/export_record.ts";
 import { type ExportRequest, isSameRequest, parseExportRequest } from "./record/export_request.ts";
 import { parsePush } from "./record/push_request.ts";
+import { assertPossible } from "./work/possible_export.ts";
 
 export interface ExportService {
+  /**
+   * Whether the export can come to be, by the base model's config and tokenizer: also before the job has trained. Throws `not_found`,
+   * `invalid_request`. A base model that cannot be reached now says nothing.
+   */
+  check(jobId: string, body: unknown): Promise<void>;
   /**
    * Begins an export, or returns the one that the same request has begun. Throws `not_found`, `conflict` if the job has no
    * checkpoint, `invalid_request`, `storage`.
@@ -36,6 +42,8 @@ export interface ExportService {
   setDrift(jobId: string, id: string, body: unknown): Promise<ExportRecord>;
   /** Pushes the files to the hub. Throws `unauthorized` without a token, `invalid_request`, `conflict`, `not_found`. */
   push(jobId: string, id: string, body: unknown): ExportRecord;
+  /** The same, but the export may still be on its way: the push follows it. */
+  pushWhenDone(jobId: string, id: string, body: unknown): ExportRecord;
   /** Has merges measured by workers. */
   readonly measurer: Measurer;
   start(): void;
@@ -57,7 +65,20 @@ export function createExportService(options: ExportServiceOptions): ExportServic
     });
   };
 
+  const push = (record: ExportRecord, body: unknown, mayBeUnfinished = false): ExportRecord => {
+    const asked = parsePush(body, record, exports.all(), mayBeUnfinished);
+    assertToken(hub);
+    if (asked !== null) exports.put({ ...record, push: asked });
+    queue.startNext();
+    return exports.get(record.id)!;
+  };
+
   return {
+    async check(jobId, body) {
+      const { id, spec } = jobs.get(jobId);
+      await assertPossible(options, spec.model, parseExportRequest(body, newestStep(store, id)));
+    },
+
     create(jobId, body) {
       const { id: job } = jobs.get(jobId);
       const request = parseExportRequest(body, newestStep(store, job));
@@ -91,14 +112,8 @@ export function createExportService(options: ExportServiceOptions): ExportServic
 
     measurer,
 
-    push(jobId, id, body) {
-      const record = get(jobId, id);
-      const push = parsePush(body, record, exports.all());
-      assertToken(hub);
-      if (push !== null) exports.put({ ...record, push });
-      queue.startNext();
-      return exports.get(id)!;
-    },
+    push: (jobId, id, body) => push(get(jobId, id), body),
+    pushWhenDone: (jobId, id, body) => push(get(jobId, id), body, true),
 
     ...startAndStop(queue, measurer),
   };

@@ -15,6 +15,8 @@ export interface Draft {
   readonly warnings: string[];
   /** Fields about trackers, which are not part of the spec (tracking.ts). */
   readonly tracking: Map<string, unknown>;
+  /** Fields about the push that follows the job (afterwards.ts). */
+  readonly afterwards: Map<string, unknown>;
   /** Paths of accepted fields without effect. */
   readonly withoutEffect: string[];
   /** `training.resume_from_checkpoint`. */

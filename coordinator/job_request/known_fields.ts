@@ -12,7 +12,7 @@ import {
 } from "../../shared/job/job_spec_schema.ts";
 import { invalidField, show } from "./errors.ts";
 import { FIELD_RULES, type Group, GROUPS } from "./fields.ts";
-import { nearestName } from "./nearest_name.ts";
+import { nearestName } from "../../shared/std/nearest_name.ts";
 
 /** The fields of a JobSpec by group. */
 export const SHAPES: Record<Group, Readonly<Record<string, unknown>>> = {
@@ -37,6 +37,8 @@ export const OPENAI_FIELDS = [
   "method",
   "integrations",
 ];
+/** Fields of a request that are neither OpenAI's nor the specification's. */
+export const OWN_FIELDS = ["exports"];
 
 /** What scripts call the groups. */
 const OTHER_GROUP_NAMES: Readonly<Record<string, Group>> = {
@@ -55,6 +57,7 @@ const OTHER_GROUP_NAMES: Readonly<Record<string, Group>> = {
 const KNOWN_PATHS: readonly string[] = [
   ...PLAIN_FIELDS,
   ...OPENAI_FIELDS,
+  ...OWN_FIELDS,
   ...GROUPS,
   ...GROUPS.flatMap((group) => Object.keys(SHAPES[group]).map((field) => `${group}.${field}`)),
   ...GROUPS.flatMap((group) => Object.keys(FIELD_RULES[group]).map((field) => `${group}.${field}`)),

@@ -9,13 +9,14 @@ import { checkRankPatterns } from "../../shared/job/adapter_modules.ts";
 import { checkModuleChoice } from "../../shared/job/chosen_modules.ts";
 import { checkTargetPattern } from "../../shared/job/target_modules.ts";
 import { learnabilityOf } from "../planning/schedule/learnable.ts";
+import { type Afterwards, parseAfterwards } from "./afterwards.ts";
 import { checkSchedule } from "./check_schedule.ts";
 import { checkDatasetFields } from "./dataset_fields.ts";
 import { type Draft, put } from "./draft.ts";
 import { applyEvaluation, checkEvaluation } from "./evaluation.ts";
 import { invalidField, isAbsent, isObject, show } from "./errors.ts";
 import { idleWarnings } from "./idle_fields.ts";
-import { isGroup, OPENAI_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";
+import { isGroup, OPENAI_FIELDS, OWN_FIELDS, PLAIN_FIELDS, unknownField } from "./known_fields.ts";
 import { applyOpenAiFields, parseMetadata, parseSuffix } from "./openai.ts";
 import { nameHubDataset } from "./hub_dataset_fields.ts";
 import { checkBounds, parseSpec } from "./parse_spec.ts";
@@ -31,6 +32,8 @@ export interface ParsedJobRequest {
   readonly validationFile: string | null;
   /** Null if no tracker is asked for. */
   readonly tracking: TrackingRequest | null;
+  /** What is exported and pushed when the job has succeeded; null: nothing. */
+  readonly afterwards: Afterwards | null;
   /** The job, checkpoint or model whose training goes on; null: a new start. */
   readonly resumeFrom: string | null;
   /** The paths of the spec's fields that the client set; the others have their defaults. */
@@ -48,6 +51,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     fields: new Map(),
     warnings: [],
     tracking: new Map(),
+    afterwards: new Map(),
     withoutEffect: [],
     resumeFrom: null,
   };
@@ -55,7 +59,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     if (isAbsent(value)) continue;
     if (isGroup(name)) readGroup(draft, name, value);
     else if (PLAIN_FIELDS.includes(name)) put(draft, name, value, name);
-    else if (!OPENAI_FIELDS.includes(name)) throw unknownField(name);
+    else if (!OPENAI_FIELDS.includes(name) && !OWN_FIELDS.includes(name)) throw unknownField(name);
   }
   applyOpenAiFields(draft, body);
   // transformers saves by steps by default, so save_steps alone must have an effect.
@@ -82,6 +86,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
   checkLearnable(spec);
   explainArithmetic(draft, spec);
   const tracking = parseTracking(draft, body["integrations"]);
+  const afterwards = parseAfterwards(draft, body["exports"]);
   if (draft.withoutEffect.length > 0) {
     draft.warnings.push(`Without effect here: ${draft.withoutEffect.join(", ")}.`);
   }
@@ -91,6 +96,7 @@ export function parseJobRequest(body: unknown): ParsedJobRequest {
     metadata: parseMetadata(body["metadata"]),
     validationFile,
     tracking,
+    afterwards,
     resumeFrom: draft.resumeFrom,
     given,
     warnings: draft.warnings,

@@ -46,6 +46,9 @@ function readField(draft: Draft, group: Group, field: string, value: unknown): v
     case "resumed":
       draft.resumeFrom = resumeFromOf(param, value);
       return;
+    case "afterwards":
+      draft.afterwards.set(field, value);
+      return;
     case "tracking":
       draft.tracking.set(field, value);
       return;

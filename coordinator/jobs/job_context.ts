@@ -2,6 +2,7 @@
 import type { TensorPlace } from "../storage/checkpoint_check.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
+import type { Afterwards } from "../job_request/afterwards.ts";
 import type { Tracking, TrackingRequest } from "../job_request/tracking.ts";
 import type { CheckedJob } from "../base_models/model_check.ts";
 import type { ModelRegistry } from "../base_models/registry.ts";
@@ -34,6 +35,8 @@ export interface JobServiceOptions {
   readonly plan: (request: PrepareRequest) => Promise<PlannedJob>;
   /** The trackers of a new job. Rejects with a `LoraFleetError` if the coordinator has no settings for one of them. */
   readonly admitTracking: (request: TrackingRequest) => Promise<Tracking>;
+  /** Rejects with a `LoraFleetError` for exports or a push by which a job on this base model could not be followed. */
+  readonly admitAfterwards: (request: Afterwards, model: string) => Promise<void>;
   /** Rejects with a `LoraFleetError` if the finished adapter at `path` is not a result. Default: any adapter is one. */
   readonly checkAdapter?: (
     path: string,

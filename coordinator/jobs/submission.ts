@@ -25,11 +25,12 @@ export async function checkSubmission(
     | "newId"
     | "checkModel"
     | "admitTracking"
+    | "admitAfterwards"
   >,
   request: ParsedJobRequest,
   owner: Pick<Owner, "id"> | null = null,
 ): Promise<{ job: JobRecord; events: NewJobEvent[] }> {
-  const { store, files, models, clock, newId, checkModel, admitTracking } = context;
+  const { store, files, models, clock, newId, checkModel, admitTracking, admitAfterwards } = context;
   const { spec: pinned, data, notes } = await checkData(context, request.spec);
   const { spec, suffix, metadata, validationFile, warnings } = onTunedBase(
     store,
@@ -40,6 +41,8 @@ export async function checkSubmission(
   // A model on a hub is checked once it is downloaded (prepare_requests.ts).
   const checked = folder === null ? { spec, warnings: [] } : await checkModel(spec, folder);
   const tracking = request.tracking === null ? null : await admitTracking(request.tracking);
+  const { afterwards } = request;
+  if (afterwards !== null) await admitAfterwards(afterwards, spec.model);
   const id = newId("ftjob");
   const createdAt = clock.now();
   const event = (level: NewJobEvent["level"], message: string): NewJobEvent => (
@@ -48,6 +51,7 @@ export async function checkSubmission(
   const job = newJob({
     ...{ id, createdAt, spec: checked.spec, suffix, metadata, validationFile, tracking },
     ...owner === null ? {} : { owner: owner.id },
+    ...afterwards === null ? {} : { afterwards },
   });
   const events = [
     event("info", `Created the job ${id}: ${request.spec.model} on ${data}.`),

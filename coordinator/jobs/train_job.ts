@@ -6,7 +6,7 @@ import type { PlannedJob } from "../planning/planned_job.ts";
 import { layoutOfJob } from "../planning/adapter_layout.ts";
 import { type InitialState, openInitialAdapter } from "../planning/initial_adapter.ts";
 import type { JobRecord } from "./record/job.ts";
-import { openResumedState } from "./results/resumed_state.ts";
+import { newestStoredState, openResumedState } from "./results/resumed_state.ts";
 import type { JobContext } from "./job_context.ts";
 import { type PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import { METRICS_FILENAME, stepMetricsCsv } from "./results/step_metrics.ts";
@@ -62,7 +62,10 @@ async function trainPlanned(context: JobContext, prepared: PlannedJob, signal: A
 /** Trains, once more with half the learning rate if the job asks for it and diverges. */
 async function trainUntilDone(context: JobContext, planned: PlannedJob, signal: AbortSignal): Promise<void> {
   for (;;) {
-    const job = await planAfterRollback(context, planned);
+    const job: PlannedJob = {
+      ...await planAfterRollback(context, planned),
+      storedState: async () => await newestStoredState(context, planned.id, await layoutOfJob(planned)),
+    };
     const observer = new TrainingObserver(context, job, signal);
     try {
       return await context.fleet.train(job, observer, signal);

@@ -132,7 +132,7 @@ export class TrainingObserver implements JobObserver {
 
   /** The newest step whose loss, and those of the steps before, are no part of a divergence. */
   lastGoodStep(): number {
-    return Math.max(0, this.#stored().step - this.#losses.badSteps);
+    return Math.max(0, this.#stored().step - this.#losses.suspectSteps);
   }
 
   #stored(): JobRecord {

@@ -33,6 +33,7 @@ export function announcementOf(job: PlannedJob, startId: string): JobAnnouncemen
     ...{ model: job.model, modelFolder: job.modelFolder, baseModelName },
     savesState: !training.save_only_model,
     gradientCodec: fleet.gradient_codec,
+    ...job.totalTokens === undefined ? {} : { totals: { steps: job.totalSteps, tokens: job.totalTokens } },
     localSteps: fleet.local_steps === null ? null : {
       outerLearningRate: fleet.local_steps.outer_learning_rate,
       outerMomentum: fleet.local_steps.outer_momentum,

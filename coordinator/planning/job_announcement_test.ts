@@ -45,6 +45,12 @@ Deno.test("lora.base_model_name_or_path and revision set the name in the adapter
   assertEquals(baseOf("org/tiny-llama@v2", HUB_FOLDER, { revision: "v3" }), ["org/tiny-llama", "v3"]);
 });
 
+Deno.test("steps and tokens of the whole job are announced for the workers' logs, where the plan has them", () => {
+  const job = { ...jobOf("base", "/models/base", {}), totalSteps: 40 };
+  assertEquals(announcementOf({ ...job, totalTokens: 1200 }, "start").totals, { steps: 40, tokens: 1200 });
+  assertEquals(Object.hasOwn(announcementOf(job, "start"), "totals"), false);
+});
+
 Deno.test("noise and smoothed labels are announced; a job without them is announced as ever", () => {
   const engineOf = (training: object) =>
     announcementOf(jobOf("base", "/models/base", { training }), "start").engine;

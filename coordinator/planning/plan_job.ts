@@ -71,6 +71,7 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     evaluationSteps(plan, training, local),
     maxTokensPerMicroBatch,
   );
+  const tokensThrough = tokenCounter(plan, lengths);
   const keepsBest = training.load_best_model_at_end === true && evaluation !== null;
   return {
     ...{ id, spec, model, modelFolder, totalSteps, local, evaluation, maxTokensPerMicroBatch },
@@ -90,7 +91,8 @@ export function planJob(options: PlanJobOptions): PlannedJob {
     microBatchCountOf: plan.microBatchCountOf,
     microBatchesOf: (step) =>
       plan.microBatchesOf(step).map((indices) => toMicroBatch(indices.map((index) => rowAt(rows, index)))),
-    tokensThrough: tokenCounter(plan, lengths),
+    tokensThrough,
+    totalTokens: tokensThrough(plan.totalSteps),
     linesOf: (step, index) => {
       const numbers = local === null
         ? [firstNumberOf(step, training) + index]

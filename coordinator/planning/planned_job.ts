@@ -32,12 +32,19 @@ export interface PlannedJob {
   linesOf(step: number, index: number): readonly number[];
   /** The state of step 0 if the job trains on from an earlier one's adapter; null or left out: made from the seed. */
   readonly initial?: InitialState | null;
+  /**
+   * The newest stored state of the job itself, with its step and `maxAbs`, where it goes on if the broker has lost its log; null
+   * or left out: none.
+   */
+  readonly storedState?: () => Promise<InitialState | null>;
   /** Null or left out: nothing is evaluated. */
   readonly evaluation?: EvaluationPlan | null;
   /** Learning rates of steps after this one are half of the schedule's; null or left out: none. */
   readonly halvedAfter?: number | null;
   /** Null or left out: a step is one data step. */
   readonly local?: LocalPlan | null;
+  /** All tokens that go through the model; left out: unknown. */
+  readonly totalTokens?: number;
   /** The files that micro-batches are read from, open until this is disposed of; left out: none. */
   readonly files?: PlannedFiles;
 }

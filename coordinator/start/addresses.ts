@@ -1,4 +1,5 @@
 /** The addresses by which others reach the coordinator, which may differ from those it listens on. */
+import { withoutCredentials } from "../../shared/bus/nats_servers.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { JoinReply } from "../api/views/join_view.ts";
 import type { Tls } from "../config/tls.ts";
@@ -17,12 +18,14 @@ export function ownAddress(
 
 /**
  * The broker's address for workers. Our own broker runs on the API's machine, so the host by which a worker reached the API
- * leads to it as well. `ownPort` is null for a foreign broker, whose URL may hold credentials.
+ * leads to it as well. `ownPort` is null for a foreign broker, whose URL may hold credentials. `foreign` tells of that one whether
+ * it knows workers by their tokens, and who signed its certificates.
  */
 export function brokerForWorkers(
   config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl">,
   ownPort: number | null,
   tls: Pick<Tls, "ca"> | null,
+  foreign: { readonly knowsWorkers: boolean; readonly ca: string | null } = { knowsWorkers: false, ca: null },
 ): (
   requestUrl: URL,
 ) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword" | "natsTakesToken" | "natsTlsCa"> {
@@ -38,10 +41,11 @@ export function brokerForWorkers(
       };
     };
   }
-  const url = new URL(config.natsPublicUrl ?? config.natsUrl!);
-  const [natsUser, natsPassword] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
-  const natsUrl = `${url.protocol}//${url.host}${url.pathname === "/" ? "" : url.pathname}`;
-  return () => ({ natsUrl, natsUser, natsPassword, natsTakesToken: false });
+  const { url: natsUrl, user, password } = withoutCredentials(config.natsPublicUrl ?? config.natsUrl!);
+  const [natsUser, natsPassword] = [user ?? "", password ?? ""];
+  const { knowsWorkers, ca } = foreign;
+  const who = knowsWorkers ? { natsUser: "", natsPassword: "" } : { natsUser, natsPassword };
+  return () => ({ natsUrl, ...who, natsTakesToken: knowsWorkers, ...(ca === null ? {} : { natsTlsCa: ca }) });
 }
 
 function inUrl(host: string): string {

@@ -1,6 +1,5 @@
 /** The fleet over NATS: connects, takes the lead, and only then sends or receives. */
 import type { LeaseOptions } from "../../shared/bus/bus.ts";
-import { connectNatsBus } from "../../shared/bus/nats_bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { LIMITS, type Limits } from "../../shared/protocol/limits.ts";
@@ -12,11 +11,10 @@ import type { FleetOptions } from "../fleet/over_bus/fleet_context.ts";
 import { tryToLead } from "./leadership/leadership.ts";
 import { type Standby, waitToLead } from "./leadership/standby.ts";
 import type { Broker } from "../broker/broker.ts";
+import { connectBroker, explainStore } from "./broker_bus.ts";
 
 /** A broker that is silent for this long is not ready. */
 const BROKER_ANSWER_MS = 2000;
-/** Beyond this, broker_patience.ts retries what a job has to store and recreates lost streams. */
-const STORE_DEADLINE_MS = 5000;
 /** How often a standby asks for the lease. */
 const LEASE_INTERVAL_MS = 500;
 
@@ -24,12 +22,17 @@ export interface ConnectOptions
   extends Pick<FleetOptions, "artifacts" | "coordinatorId" | "quarantines" | "layoutOf" | "onFlood"> {
   readonly health: BrokerHealth;
   readonly lease: Pick<LeaseOptions, "holder" | "succeeds">;
+  /** A broker that has lost its store gives lower terms than the data folder has seen. */
+  readonly minTerm?: number;
   readonly standby: Standby;
+  /** Rejects if the fleet could not work at the broker. */
+  readonly assertUsable?: () => Promise<void>;
 }
 
 /** The fleet with its connection to the broker. */
 export interface ConnectedFleet {
   readonly fleet: Fleet;
+  readonly term: number;
   /** Resolves with the reason when another coordinator leads at the broker. */
   readonly lost: Promise<string>;
   /** Rejects if the broker does not answer or the coordinator does not certainly lead. */
@@ -52,12 +55,11 @@ interface ConnectParts {
 export async function connectFleet(
   { clock, log, limits = LIMITS }: ConnectParts,
   broker: Broker,
-  { lease, standby, health, ...options }: ConnectOptions,
+  { lease, minTerm = 0, standby, health, assertUsable, ...options }: ConnectOptions,
 ): Promise<ConnectedFleet> {
   const onDefect = (message: string, thrown: unknown) => log("warn", `${message}: ${messageOf(thrown)}`);
-  const { url, user, password } = credentialsOf(broker);
-  const brokerName = `the broker ${url}`;
-  const bus = await connectBus({ ...broker, url, user, password }, onDefect);
+  await assertUsable?.();
+  const { bus, brokerName } = await connectBroker(broker, log, onDefect);
   await using started = new AsyncDisposableStack();
   started.defer(() => bus.close());
   bus.onStatus((status) => log(status === "disconnected" ? "warn" : "info", `${brokerName}: ${status}`));
@@ -69,10 +71,13 @@ export async function connectFleet(
       tryToLead({
         ...{ ...lease, ttlMs: limits.leaderLeaseMs, bus, clock, brokerName, log },
         onTrouble: (problem) => health.report("lease", problem),
+      }).catch((thrown) => {
+        throw explainStore(thrown, brokerName);
       }),
   );
   started.defer(() => leadership.close());
-  const { term, isHeld } = leadership;
+  const { isHeld } = leadership;
+  const term = Math.max(leadership.term, minTerm);
   const fleet = createFleet({
     ...options,
     ...{ health, term, isHeld, bus: leadership.bus, clock, limits, onDefect, log },
@@ -80,7 +85,7 @@ export async function connectFleet(
   started.defer(() => fleet.close());
   const running = started.move();
   return {
-    fleet,
+    ...{ fleet, term },
     lost: leadership.lost,
     async assertConnected() {
       if (!isHeld()) {
@@ -99,37 +104,5 @@ export async function connectFleet(
       await leadership.probe();
     },
     close: () => running.disposeAsync(),
-  };
-}
-
-async function connectBus(
-  { url, user, password, credsPath, identities, tlsCa, tlsServerName }: Broker,
-  onError: (message: string, thrown: unknown) => void,
-) {
-  return await connectNatsBus({
-    servers: url,
-    name: "lorafleet coordinator",
-    onError,
-    storeDeadlineMs: STORE_DEADLINE_MS,
-    ...(user === null ? {} : { user }),
-    ...(password === null ? {} : { pass: password }),
-    ...(tlsCa === undefined ? {} : { tlsCa }),
-    ...(tlsServerName === undefined ? {} : { tlsServerName }),
-    ...(identities === null ? {} : { identity: identities.fleet, storeIdentity: identities.streams }),
-    ...(credsPath === null ? {} : { credentials: await Deno.readFile(credsPath) }),
-  });
-}
-
-/** The client does not read credentials from the URL, and they must not appear in a log. */
-function credentialsOf(
-  { url, user, password }: Pick<Broker, "url" | "user" | "password">,
-): Pick<Broker, "url" | "user" | "password"> {
-  const parsed = new URL(url);
-  if (parsed.username === "") return { url, user, password };
-  const path = parsed.pathname === "/" ? "" : parsed.pathname;
-  return {
-    url: `${parsed.protocol}//${parsed.host}${path}`,
-    user: decodeURIComponent(parsed.username),
-    password: decodeURIComponent(parsed.password),
   };
 }

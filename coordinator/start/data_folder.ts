@@ -11,6 +11,7 @@ import { type Standby, waitToLead } from "./leadership/standby.ts";
 import { type ArtifactStore, createArtifactStore } from "../storage/artifact_store.ts";
 import { makePrivate } from "../storage/private_folder.ts";
 import { removeUnfinishedFiles } from "../storage/streamed_file.ts";
+import { sweepSnapshots } from "../upkeep/backup/backup.ts";
 import { layoutOf, migrateLayout } from "../upkeep/layout.ts";
 import { type Identity, loadIdentity } from "./identity.ts";
 import type { CoordinatorParts } from "./parts.ts";
@@ -51,6 +52,7 @@ export async function openDataFolder(
   );
   started.defer(() => jobStore.close());
   await migrateLayout(dataFolder);
+  await sweepSnapshots(dataFolder);
   await makePrivate(dataFolder, modelRoots, (message) => log("warn", message));
   const hidePaths = createPathHider([
     ...modelRoots.map((root) => ["the model roots", root] as const),

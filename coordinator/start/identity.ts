@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { createNatsKeys, type NatsKeyKind } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
-import type { AccountSeeds } from "../broker/nats_accounts.ts";
+import type { AccountSeeds } from "../../shared/bus/nats_accounts.ts";
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../storage/private_folder.ts";
 import { randomText } from "../storage/ids.ts";
 
@@ -27,6 +27,11 @@ const identitySchema = z.object({
   natsPort: z.int().min(0).max(65535),
   /** Names under which processes on this folder have led or were about to; all but the newest have ended. */
   leaseHolders: z.array(z.string()).default([]),
+  /**
+   * The last term in which a coordinator of this folder has led, or was about to: the broker counts terms too, but a new one
+   * begins anew, and workers take a lower term for an earlier coordinator.
+   */
+  term: z.int().min(0).default(0),
 });
 export type Identity = z.output<typeof identitySchema>;
 
@@ -39,7 +44,14 @@ export async function loadIdentity(dataFolder: string): Promise<Identity> {
   } catch (thrown) {
     if (!(thrown instanceof Deno.errors.NotFound)) throw unusable(path, messageOf(thrown), thrown);
     const [coordinatorId, joinToken] = [randomText(16), randomText(32)];
-    const identity = { coordinatorId, joinToken, natsKeys: newSeeds(), natsPort: 0, leaseHolders: [] };
+    const identity = {
+      coordinatorId,
+      joinToken,
+      natsKeys: newSeeds(),
+      natsPort: 0,
+      leaseHolders: [],
+      term: 0,
+    };
     await saveIdentity(dataFolder, identity);
     return identity;
   }

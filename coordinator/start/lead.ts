@@ -23,7 +23,7 @@ export async function takeLead(
   config: CoordinatorConfig,
   parts: CoordinatorParts,
   { accessStore, artifacts, identity: loaded }: DataFolder,
-  { broker, own, access, health }: BrokerAccess,
+  { broker, own, knowsWorkers, access, health, assertUsable }: BrokerAccess,
   standby: Standby,
 ): Promise<Leading> {
   const wanted = config.joinToken ?? loaded.joinToken;
@@ -39,6 +39,7 @@ export async function takeLead(
     joinToken,
     natsPort: own?.port ?? loaded.natsPort,
     leaseHolders: [holder],
+    term: loaded.term + 1,
   };
   // Saved before leading: if this process is killed now, its successor need not wait for its lease to expire.
   const leaseHolders = [...loaded.leaseHolders, holder].slice(-MAX_LEASE_HOLDERS);
@@ -46,25 +47,27 @@ export async function takeLead(
   const connected = await parts.connectFleet(broker, {
     artifacts,
     quarantines: accessStore,
-    onFlood: floodHandler(parts, { own, access }),
+    onFlood: floodHandler(parts, { knowsWorkers, access }),
     // Workers cannot load what cannot be read here either, and their error has more detail.
     layoutOf: (planned) => layoutOfJob(planned).catch(() => null),
-    health,
+    ...{ health, assertUsable },
     coordinatorId: loaded.coordinatorId,
     // This process holds the folder's lock, so the earlier holders are gone.
     lease: { holder, succeeds: loaded.leaseHolders },
+    minTerm: identity.term,
     standby,
   });
-  await saveIdentity(config.dataFolder, identity);
-  return { connected, identity };
+  const leading = { ...identity, term: connected.term };
+  await saveIdentity(config.dataFolder, leading);
+  return { connected, identity: leading };
 }
 
-/** Revokes a worker that floods our own broker. At a foreign broker all workers are one user, so any could frame another. */
+/** Revokes a worker that floods the broker. Where all workers are one user, any could frame another. */
 function floodHandler(
   { log }: Pick<CoordinatorParts, "log">,
-  { own, access }: Pick<BrokerAccess, "own" | "access">,
+  { knowsWorkers, access }: Pick<BrokerAccess, "knowsWorkers" | "access">,
 ): (worker: string, reason: string) => void {
-  if (own === null) return (_worker, reason) => log("error", reason);
+  if (!knowsWorkers) return (_worker, reason) => log("error", reason);
   return (worker, reason) => {
     log("error", `${reason}: its credential is revoked and its connections are closed`);
     access.revokeWorker(worker).catch((thrown) =>

@@ -9,6 +9,10 @@ import type { Metrics } from "../metrics/registry.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import type { Tls } from "../config/tls.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
+import { randomText } from "../storage/ids.ts";
+import { openBackup } from "../upkeep/backup/backup.ts";
+import type { SnapshotSource } from "../upkeep/backup/snapshot.ts";
+import { removeRunning, writeRunning } from "../upkeep/running.ts";
 import { assertTakesBytes } from "../storage/probe_folder.ts";
 import { brokerForWorkers, ownAddress } from "./addresses.ts";
 import type { BrokerAccess } from "./broker_access.ts";
@@ -38,15 +42,21 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
   const { config, clock, folder, broker, leading, services, metrics, tls, stopping, onDefect } = parts;
   const { store, artifacts, hidePaths } = folder;
   const { apiKeys: configuredKeys, joinTokenTtlMs, maxUploadBytes, publicUrl } = config;
-  const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls);
+  const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls, {
+    knowsWorkers: broker.knowsWorkers,
+    ca: broker.broker.tlsCa ?? null,
+  });
   const readiness = readinessOf(parts);
   const process = { clock, dataFolder: config.dataFolder, version: API_VERSION, readiness };
   addProcessMetrics(metrics, { ...process, signal: stopping.signal });
+  const folderKey = `lfkey-${randomText(32)}`;
   const app = createApp({
     ...services,
     ...{ store, artifacts, clock, hidePaths, onDefect },
     ...{ parseJobRequest, configuredKeys, joinTokenTtlMs, maxUploadBytes },
     apiKeys: createApiKeys(folder.accessStore, clock),
+    folderKey,
+    openBackup: () => openBackup(snapshotSource(config.dataFolder, folder), clock.now()),
     audit: createAuditLog(`${config.dataFolder}/audit.jsonl`, clock, onDefect),
     access: broker.access,
     fleet: leading.connected.fleet,
@@ -67,7 +77,15 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
     await Promise.race([server.shutdown(), late]);
     drained.abort();
   });
-  return publicUrl ?? ownAddress(tls === null ? "http" : "https", config.host, server.port);
+  const url = ownAddress(tls === null ? "http" : "https", config.host, server.port);
+  await writeRunning(config.dataFolder, { url, key: folderKey, tlsCa: tls?.ca ?? null });
+  started.defer(() => removeRunning(config.dataFolder));
+  return publicUrl ?? url;
+}
+
+function snapshotSource(dataFolder: string, { store, accessStore }: DataFolder): SnapshotSource {
+  const databases = { "coordinator.sqlite": store, "access.sqlite": accessStore };
+  return { dataFolder, copyDatabase: (name, path) => databases[name].copyTo(path) };
 }
 
 function readinessOf({ config, clock, folder, broker, leading: { connected } }: ApiParts) {

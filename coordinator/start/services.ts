@@ -4,6 +4,8 @@ import { createHashCache } from "../../shared/model/hash_cache.ts";
 import { createModelRegistry, type ModelRegistry } from "../base_models/registry.ts";
 import { createHubDatasets } from "../datasets/hub_dataset.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
+import { admitAfterwards } from "../exports/afterwards/admit_afterwards.ts";
+import { followJobs } from "../exports/afterwards/follow_jobs.ts";
 import { createExportService, type ExportService } from "../exports/export_service.ts";
 import { runExportChild } from "../exports/process/export_child.ts";
 import { runPushChild } from "../exports/process/push_child.ts";
@@ -53,7 +55,18 @@ export async function createServices(
   const tracking = { store, clock, onDefect, folder: `${dataFolder}/trackers` };
   const { admitTracking, track } = openTrackers(trackerSettings, tracking);
   const jobs = track(createJobService({
-    ...{ ...shared, admitTracking, files, models, datasets, fleet, checkModel, onDefect, log },
+    ...{
+      ...shared,
+      admitTracking,
+      admitAfterwards: admitAfterwards(hub, models),
+      files,
+      models,
+      datasets,
+      fleet,
+      checkModel,
+      onDefect,
+      log,
+    },
     ...preparer,
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   }));
@@ -63,8 +76,20 @@ export async function createServices(
   });
   const workers = () => fleet.workers();
   const runDry = createDryRuns({
-    ...{ ...shared, admitTracking, files, models, datasets, checkModel, workers },
+    ...{
+      ...shared,
+      admitTracking,
+      admitAfterwards: admitAfterwards(hub, models),
+      files,
+      models,
+      datasets,
+      checkModel,
+      workers,
+    },
     ...preparer,
   });
-  return { files, uploads, models, jobs, runDry, exports };
+  return {
+    ...{ files, uploads, models, runDry, exports },
+    jobs: followJobs(jobs, { exports, store, onDefect }),
+  };
 }

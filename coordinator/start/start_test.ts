@@ -53,7 +53,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
       const parts: CoordinatorParts = {
         clock: systemClock,
         signal: new AbortController().signal,
-        async connectFleet(broker, { artifacts, lease }) {
+        async connectFleet(broker, { artifacts, lease, minTerm = 0 }) {
           trial.brokers.push(broker);
           trial.leases.push(lease);
           if (trial.diesLeading) throw new Error("killed while it got the lease");
@@ -68,7 +68,7 @@ async function withTrial(body: (trial: Trial) => Promise<void>): Promise<void> {
           };
           return {
             ...{ fleet, lost: new Promise(() => {}), close: () => Promise.resolve() },
-            ...{ assertConnected: answer, assertStores: answer },
+            ...{ term: minTerm, assertConnected: answer, assertStores: answer },
           };
         },
         openPreparer: () => Promise.resolve(preparerOf(fakePrepare)),

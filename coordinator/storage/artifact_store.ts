@@ -13,6 +13,7 @@ import {
   type CheckpointUploads,
   createCheckpointUploads,
 } from "./checkpoint_uploads.ts";
+import { keptStates } from "./kept_states.ts";
 import { type CheckpointFile, readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
@@ -56,8 +57,11 @@ export interface ArtifactStore {
    * worker that loads it would find the wrong digest.
    */
   state(jobId: string, step: number): Promise<StoredState | null>;
-  /** Drops the training states of all steps but one; null: of all. */
-  dropStates(jobId: string, exceptStep: number | null): Promise<void>;
+  /**
+   * Drops the training states of all steps but one; null: of all.
+   * @param suspectSteps older ones stay in case these many steps before it turn out to be no good (`keptStates`); 0 if left out
+   */
+  dropStates(jobId: string, exceptStep: number | null, suspectSteps?: number): Promise<void>;
   /** After a job's end: drops uploads in progress, and all training states but the newest, from which other jobs may go on. */
   finish(jobId: string): Promise<void>;
   drop(jobId: string, step: number): Promise<void>;
@@ -117,14 +121,16 @@ export function createArtifactStore(folder: string, clock: Pick<Clock, "now">): 
       await verifier.verify(path, file, `the training state of step ${step}`);
       return { ...file, readWords: (offset, count) => readWords(path, offset, count) };
     },
-    async dropStates(jobId, exceptStep) {
-      await dropStates(folderOfJob(jobId), exceptStep);
+    async dropStates(jobId, exceptStep, suspectSteps = 0) {
+      const folder = folderOfJob(jobId);
+      const kept = exceptStep === null ? [] : keptStates(await statesIn(folder), exceptStep, suspectSteps);
+      await dropStates(folder, kept);
       if (exceptStep === null) await uploads.clear(folderOfJob(jobId));
     },
     async finish(jobId) {
       const folder = folderOfJob(jobId);
-      const newest = await newestState(folder);
-      if (newest !== null) await dropStates(folder, newest);
+      const stored = await statesIn(folder);
+      if (stored.length > 0) await dropStates(folder, [Math.max(...stored)]);
       await uploads.clear(folder);
     },
     async drop(jobId, step) {
@@ -135,21 +141,23 @@ export function createArtifactStore(folder: string, clock: Pick<Clock, "now">): 
   };
 }
 
-async function dropStates(jobFolder: string, exceptStep: number | null): Promise<void> {
+async function dropStates(jobFolder: string, kept: readonly number[]): Promise<void> {
   for (const step of await stepsIn(jobFolder)) {
-    if (step === exceptStep) continue;
+    if (kept.includes(step)) continue;
     const path = `${stepFolder(jobFolder, step)}/${STATE_FILE_NAME}`;
     // The checksum goes first: without it the file does not count.
     for (const left of [`${path}.sha256`, path, `${path}.damaged`]) await removeIfThere(left);
   }
 }
 
-async function newestState(jobFolder: string): Promise<number | null> {
-  for (const step of (await stepsIn(jobFolder)).toSorted((a, b) => b - a)) {
+/** Steps whose training states are stored. */
+async function statesIn(jobFolder: string): Promise<number[]> {
+  const steps: number[] = [];
+  for (const step of await stepsIn(jobFolder)) {
     const path = `${stepFolder(jobFolder, step)}/${STATE_FILE_NAME}`;
-    if (await readStored(path, STATE_FILE_NAME) !== null) return step;
+    if (await readStored(path, STATE_FILE_NAME) !== null) steps.push(step);
   }
-  return null;
+  return steps;
 }
 
 interface ReportedUpload {

@@ -176,6 +176,8 @@ Deno.test("training states are no artifacts, only the newest is kept, and damage
       assert("files" in await store.accept("j", step, "w-a", files, truth));
     }
     assertEquals((await store.files("j", 4)).map(({ name }) => name), [CONFIG, WEIGHTS]);
+    await store.dropStates("j", 4, 1);
+    assertEquals([(await store.state("j", 2))?.size, (await store.state("j", 4))?.size], [12, 12]);
     await store.dropStates("j", 4);
     assertEquals([await store.state("j", 2), (await store.state("j", 4))?.size], [null, 12]);
     await Deno.writeFile(`${folder}/j/4/${STATE}`, stateBytes("sx"));

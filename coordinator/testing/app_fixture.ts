@@ -14,6 +14,8 @@ import type { Api } from "../api/routes/describe.ts";
 import type { ApiServices, ReadinessCheck } from "../api/routes/services.ts";
 import type { HubSettings } from "../../shared/hub/hub_settings.ts";
 import { createHashCache } from "../../shared/model/hash_cache.ts";
+import { admitAfterwards } from "../exports/afterwards/admit_afterwards.ts";
+import { followJobs } from "../exports/afterwards/follow_jobs.ts";
 import { createExportService } from "../exports/export_service.ts";
 import { type RunExport, runExportChild } from "../exports/process/export_child.ts";
 import { runPushChild } from "../exports/process/push_child.ts";
@@ -180,23 +182,26 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const settings = readTrackerSettings((name) => options.environment?.[name] ?? null, folder);
   const tracking = { store, clock, onDefect, folder: `${folder}/trackers` };
   const { admitTracking, track } = openTrackers(settings, tracking);
-  const jobs = track(createJobService({
-    ...{ ...shared, admitTracking, files, models, datasets, fleet: measured, onDefect, checkModel },
+  const hub = options.hub ?? noHub(folder);
+  const admit = { admitTracking, admitAfterwards: admitAfterwards(hub, models) };
+  const tracked = track(createJobService({
+    ...{ ...shared, ...admit, files, models, datasets, fleet: measured, onDefect, checkModel },
     ...preparer,
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
   }));
   const exports = createExportService({
-    ...{ ...shared, jobs, models, fleet, onDefect, run: options.runExport ?? runExportChild },
-    ...{ runPush: runPushChild, hub: options.hub ?? { ...NO_HUB, cacheFolder: `${folder}/hub` } },
+    ...{ ...shared, jobs: tracked, models, fleet, onDefect, run: options.runExport ?? runExportChild },
+    ...{ runPush: runPushChild, hub },
     exports: await openExportStore(`${folder}/exports`, onDefect),
   });
+  const jobs = followJobs(tracked, { exports, store, onDefect });
   exports.start();
   const { access, revoked } = createTestAccess(clock);
   const checks: ReadinessCheck[] = [{ name: "nats", problem: null }];
   const services: ApiServices = {
     ...{ ...shared, jobs, exports, files, uploads, models, fleet, parseJobRequest, maxUploadBytes, stopping },
     runDry: createDryRuns({
-      ...{ ...shared, admitTracking, files, models, datasets, checkModel },
+      ...{ ...shared, ...admit, files, models, datasets, checkModel },
       workers: () => fleet.workers(),
       ...preparer,
     }),
@@ -204,6 +209,8 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
     configuredKeys: options.apiKeys ?? [],
     access,
     apiKeys: createApiKeys(openAccessStore(":memory:"), clock),
+    folderKey: "key-in-the-data-folder",
+    openBackup: () => Promise.reject(new Error("the tests' folder has no databases")),
     audit: createAuditLog(`${folder}/audit.jsonl`, clock, onDefect),
     addresses: (requestUrl) => ({
       natsUrl: `nats://${requestUrl.hostname}:4222`,

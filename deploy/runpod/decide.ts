@@ -48,16 +48,12 @@ export function decide(situation: Situation): Decision {
     const reason = reasonToRemove(pod, now);
     return reason === null ? [] : [{ name: pod.name, reason }];
   });
-  const stays = pods.length - remove.length;
-  const wanted = wantsPods(jobStatus) ? Math.max(0, count - stays) : 0;
-  if (wanted > 0 && stays === 0 && affordableCount === 0) {
-    return {
-      remove,
-      createCount: 0,
-      finish: { outcome: "budget", reason: "the budget pays for no further pod" },
-    };
-  }
-  return { remove, createCount: Math.min(wanted, affordableCount), finish: null };
+  // What these pods leave of their leases pays for others: decide again without them.
+  if (remove.length > 0) return { remove, createCount: 0, finish: null };
+  const wanted = wantsPods(jobStatus) ? Math.max(0, count - pods.length) : 0;
+  const isSpent = wanted > 0 && pods.length === 0 && affordableCount === 0;
+  const spent = { outcome: "budget", reason: "the budget pays for no further pod" } as const;
+  return { remove: [], createCount: Math.min(wanted, affordableCount), finish: isSpent ? spent : null };
 }
 
 function finishOf({ jobStatus, silentMs, shortLivedCount, count }: Situation): Decision["finish"] {

@@ -72,8 +72,11 @@ class Keeper {
     await this.#lookAtJob();
     try {
       await this.#lookAtPods();
-      const decision = decide(this.#situation());
-      for (const { name, reason } of decision.remove) await this.#remove(name, reason);
+      let decision = decide(this.#situation());
+      if (decision.remove.length > 0) {
+        for (const { name, reason } of decision.remove) await this.#remove(name, reason);
+        decision = decide(this.#situation());
+      }
       if (decision.finish !== null) return decision.finish;
       await this.#rent(decision.createCount);
     } catch (thrown) {

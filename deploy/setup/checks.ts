@@ -30,7 +30,19 @@ function isExistingFile(path: string): boolean {
   }
 }
 
-const probeSchema = z.object({ found: z.boolean(), name: z.string(), isCpu: z.boolean() });
+const probeSchema = z.object({
+  found: z.boolean(),
+  name: z.string(),
+  isCpu: z.boolean(),
+  limits: z.object({
+    maxBufferSize: z.number(),
+    maxStorageBufferBindingSize: z.number(),
+    maxStorageBuffersPerShaderStage: z.number(),
+    maxComputeWorkgroupStorageSize: z.number(),
+    maxComputeInvocationsPerWorkgroup: z.number(),
+    maxComputeWorkgroupSizeX: z.number(),
+  }),
+});
 
 /** The adapter that WebGPU returns. */
 export type ProbedGpu = Omit<z.output<typeof probeSchema>, "found">;

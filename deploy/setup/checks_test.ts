@@ -30,11 +30,19 @@ Deno.test("a folder named nats-server is not a server", () => {
 });
 
 Deno.test("a probe counts only if it succeeds and reports an adapter", () => {
-  const line = '{"found":true,"name":"llvmpipe","isCpu":true}\n';
-  assertEquals(parseProbe(true, line), { name: "llvmpipe", isCpu: true });
-  assertEquals(parseProbe(true, `MESA: warning\n${line}\n`), { name: "llvmpipe", isCpu: true });
+  const gpu = {
+    ...{ name: "llvmpipe", isCpu: true },
+    limits: {
+      ...{ maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 27, maxStorageBuffersPerShaderStage: 8 },
+      ...{ maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 },
+      maxComputeWorkgroupSizeX: 256,
+    },
+  };
+  const line = `${JSON.stringify({ found: true, ...gpu })}\n`;
+  assertEquals(parseProbe(true, line), gpu);
+  assertEquals(parseProbe(true, `MESA: warning\n${line}\n`), gpu);
   assertEquals(parseProbe(false, line), null);
-  assertEquals(parseProbe(true, '{"found":false,"name":"unnamed","isCpu":false}\n'), null);
+  assertEquals(parseProbe(true, `${JSON.stringify({ ...gpu, found: false })}\n`), null);
   assertEquals(parseProbe(true, "{broken"), null);
   assertEquals(parseProbe(true, ""), null);
 });

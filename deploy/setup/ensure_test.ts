@@ -5,7 +5,14 @@ import { describePlatform } from "./platform.ts";
 
 const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
 type Found = Awaited<ReturnType<Machine["look"]>>;
-const GPU = { name: "a GPU", isCpu: false };
+const GPU = {
+  ...{ name: "a GPU", isCpu: false },
+  limits: {
+    ...{ maxBufferSize: 2 ** 32, maxStorageBufferBindingSize: 2 ** 32, maxStorageBuffersPerShaderStage: 16 },
+    ...{ maxComputeWorkgroupStorageSize: 32768, maxComputeInvocationsPerWorkgroup: 1024 },
+    maxComputeWorkgroupSizeX: 1024,
+  },
+};
 const ALL: Found = { natsServerPath: "/usr/sbin/nats-server", gpu: GPU };
 const NOTHING: Found = { natsServerPath: null, gpu: null };
 const DONE = { natsServerPath: "/usr/sbin/nats-server", gpuName: "a GPU" };
@@ -73,7 +80,7 @@ Deno.test("without root, or with a different package manager, nothing is install
     "  sudo apt-get update",
     "  sudo apt-get install -y --no-install-recommends nats-server mesa-vulkan-drivers libvulkan1",
   ]);
-  const mac = machineOf([{ ...NOTHING, gpu: { name: "Apple M4", isCpu: false } }], "darwin", "");
+  const mac = machineOf([{ ...NOTHING, gpu: { ...GPU, name: "Apple M4" } }], "darwin", "");
   assertEquals((await refusal(mac.machine)).slice(0, 2), [
     "nats-server is not installed. On macOS:",
     "  brew install nats-server",
@@ -82,7 +89,7 @@ Deno.test("without root, or with a different package manager, nothing is install
 });
 
 Deno.test("a GPU without its driver is an error unless --ignore-gpu is set", async () => {
-  const cpu: Found = { ...ALL, gpu: { name: "llvmpipe", isCpu: true } };
+  const cpu: Found = { ...ALL, gpu: { ...GPU, name: "llvmpipe", isCpu: true } };
   const { machine } = machineOf([{ ...ALL, gpu: null }, cpu]);
   const withGpu: Machine = {
     ...machine,

@@ -18,6 +18,7 @@ const exportSchema = z.object({
   status: statusSchema,
   error: failureSchema,
   files: z.array(z.object({ name: z.string(), url: z.string(), sha256: z.string() })),
+  measurement: z.object({ status: z.string(), reason: z.string().nullable() }).nullable().default(null),
   push: z.object({ status: statusSchema, url: z.string().nullable(), error: failureSchema }).nullable(),
 });
 type Export = z.output<typeof exportSchema>;
@@ -39,9 +40,10 @@ export class JobExports {
   /** Throws `invalid_request` for an export that is refused, `aborted` for one that failed. */
   async make(kind: ExportKind): Promise<Export> {
     const begun = exportSchema.parse(await this.#patiently(() => this.#api.post(this.#path, { kind })));
-    const made = await this.#until(begun, ({ status }) => status);
-    if (made.status === "succeeded") return made;
-    throw failed(`the export ${kind}`, made.error);
+    const made = await this.#until(begun, ({ status }) => isUnfinished(status));
+    if (made.status !== "succeeded") throw failed(`the export ${kind}`, made.error);
+    // Its card gets the numbers of the merge, unless no worker is there to measure it.
+    return await this.#until(made, ({ measurement }) => isBeingMeasured(measurement));
   }
 
   async download({ files }: Export, folder: string): Promise<void> {
@@ -55,13 +57,13 @@ export class JobExports {
   async push({ id }: Export, repo: string): Promise<string> {
     const ask = () => this.#api.post(`${this.#path}/${id}/push`, { hub_model_id: repo });
     const begun = exportSchema.parse(await this.#patiently(ask));
-    const { push } = await this.#until(begun, ({ push }) => push!.status);
+    const { push } = await this.#until(begun, ({ push }) => isUnfinished(push!.status));
     if (push!.status === "succeeded") return push!.url ?? repo;
     throw failed(`the push to ${repo}`, push!.error);
   }
 
-  async #until(found: Export, statusOf: (found: Export) => Export["status"]): Promise<Export> {
-    while (["queued", "running"].includes(statusOf(found))) {
+  async #until(found: Export, isGoingOn: (found: Export) => boolean): Promise<Export> {
+    while (isGoingOn(found)) {
       await this.#clock.sleep(POLL_MS, this.#signal);
       const ask = () => this.#api.json(`${this.#path}/${found.id}`);
       found = exportSchema.parse(await this.#patiently(ask));
@@ -73,6 +75,16 @@ export class JobExports {
   #patiently<T>(ask: () => Promise<T>): Promise<T> {
     return patiently(this.#clock, this.#signal, ask);
   }
+}
+
+function isUnfinished(status: Export["status"]): boolean {
+  return status === "queued" || status === "running";
+}
+
+/** A measurement that waits has no reason in the first second. */
+function isBeingMeasured(measurement: Export["measurement"]): boolean {
+  const { status, reason = null } = measurement ?? {};
+  return status === "running" || (status === "waiting" && reason === null);
 }
 
 function failed(what: string, error: z.output<typeof failureSchema>): LoraFleetError {

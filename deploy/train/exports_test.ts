@@ -71,21 +71,33 @@ Deno.test("an interruption is no failed export: nothing else is begun", async ()
 const SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 /** A coordinator with one export of one file, as it becomes more finished with each question. */
-async function withExport(name: string, body: (exports: JobExports, folder: string) => Promise<void>) {
+async function withExport(
+  name: string,
+  body: (exports: JobExports, folder: string, asked: () => number) => Promise<void>,
+  measurements: readonly object[] = [],
+) {
   let asked = 0;
   const files = [{ name, url: "/file", sha256: SHA256 }];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, ({ url }) => {
     if (url.endsWith("/file")) return new Response("abc");
     const status = ["queued", "running", "succeeded"][Math.min(asked++, 2)]!;
     const isDone = status === "succeeded";
-    return Response.json({ id: "e", status, error: null, files: isDone ? files : [], push: null });
+    const measurement = measurements[Math.min(asked - 3, measurements.length - 1)] ?? null;
+    return Response.json({
+      id: "e",
+      status,
+      error: null,
+      files: isDone ? files : [],
+      measurement,
+      push: null,
+    });
   });
   const folder = await Deno.makeTempDir();
   const { signal } = new AbortController();
   const clock = { now: systemClock.now, sleep: () => Promise.resolve() };
   try {
     const api = new ApiClient(`http://127.0.0.1:${server.addr.port}`, signal);
-    await body(new JobExports(api, "ftjob-1", clock, signal), `${folder}/out/gguf`);
+    await body(new JobExports(api, "ftjob-1", clock, signal), `${folder}/out/gguf`, () => asked);
   } finally {
     await server.shutdown();
     await Deno.remove(folder, { recursive: true });
@@ -97,6 +109,22 @@ Deno.test("an export is waited for and downloaded into its folder", () =>
     await exports.download(await exports.make("gguf"), folder);
     assertEquals(await Deno.readTextFile(`${folder}/model.gguf`), "abc");
   }));
+
+Deno.test("a merge is downloaded when it is measured, or when nobody is there to measure it", async () => {
+  const waiting = { status: "waiting", reason: null };
+  const [running, done] = [{ status: "running", reason: null }, { status: "succeeded", reason: null }];
+  const count = async (measurements: readonly object[]) => {
+    let count = 0;
+    await withExport("model.safetensors", async (exports, _folder, asked) => {
+      await exports.make("merged");
+      count = asked();
+    }, measurements);
+    return count;
+  };
+  assertEquals(await count([]), 3);
+  assertEquals(await count([waiting, running, running, done]), 6);
+  assertEquals(await count([waiting, { status: "waiting", reason: "no worker has joined" }]), 4);
+});
 
 Deno.test("no name leads out of the folder", async () => {
   for (const name of ["../../evil", "a/b", "..", ".bashrc", "a\\b", ""]) {

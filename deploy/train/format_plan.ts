@@ -37,6 +37,8 @@ export const planSchema = z.object({
     seconds: z.number().nullable(),
     cost: z.number().nullable(),
   }),
+  /** Coordinators of earlier versions do not say it. */
+  exports: z.array(z.object({ kind: z.string(), obstacle: z.string().nullable() })).default([]),
   warnings: z.array(z.string()),
 });
 export type Plan = z.output<typeof planSchema>;
@@ -47,6 +49,7 @@ export function formatPlan(plan: Plan): string {
     maskLines(plan),
     memoryLines(plan),
     timeLines(plan),
+    exportLines(plan),
     plan.warnings.map((text) => `warning: ${text}`),
   ]
     .filter((lines) => lines.length > 0).map((lines) => lines.join("\n")).join("\n\n");
@@ -83,6 +86,14 @@ function memoryLines({ memory: { workers, cards } }: Plan): string[] {
     return `  ${padTo(visible(name), 24)} ${size(needed_bytes).padStart(9)} ${of}${verdict}`;
   });
   return ["GPU memory:", ...lines];
+}
+
+function exportLines({ exports }: Plan): string[] {
+  const possible = exports.filter(({ obstacle }) => obstacle === null).map(({ kind }) => kind);
+  return exports.length === 0 ? [] : [
+    `exports: ${possible.join(", ")}`,
+    ...exports.flatMap(({ kind, obstacle }) => obstacle === null ? [] : [`  not ${kind}: ${obstacle}`]),
+  ];
 }
 
 function timeLines({ time: { tokens_per_second, source, workers, seconds, cost } }: Plan): string[] {

@@ -24,10 +24,11 @@ const PLAN: Plan = {
     ],
   },
   time: { tokens_per_second: 10, source: "given", workers: 1, seconds: 3600, cost: 0.29 },
+  exports: [{ kind: "merged", obstacle: null }, { kind: "gguf", obstacle: "its tokenizer is odd" }],
   warnings: ["Mind the gap."],
 };
 
-Deno.test("a plan as text: data, masks, memory, time, warnings", () => {
+Deno.test("a plan as text: data, masks, memory, time, exports, warnings", () => {
   const text = formatPlan(PLAN);
   for (
     const part of [
@@ -38,6 +39,7 @@ Deno.test("a plan as text: data, masks, memory, time, warnings", () => {
       "5.0 GiB of 8.0 GiB  fits",
       "5.0 GiB of 4.0 GiB  does not fit: lower lora.r",
       "time: 1:00:00 at 10 tokens/s (given), 0.29 at the given price",
+      "exports: merged\n  not gguf: its tokenizer is odd",
       "warning: Mind the gap.",
     ]
   ) assertStringIncludes(text, part);

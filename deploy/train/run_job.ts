@@ -20,6 +20,8 @@ export interface JobRun {
   readonly body: JobBody;
   /** Uploads the rows and gives the job's fields for them. */
   readonly upload: () => Promise<JobBody>;
+  /** Rejects for a job whose results cannot come to be. */
+  readonly admit: (request: JobBody) => Promise<void>;
   /** Ends our own coordinator, which writes into the run's folder until then. */
   readonly stopFleet: () => Promise<void>;
 }
@@ -62,6 +64,7 @@ async function createJob(run: JobRun): Promise<string> {
     const isRepeated = state.request !== null;
     if (!isRepeated) {
       const request = mergeBodies(resumed(run), await run.upload());
+      await run.admit(request);
       await state.update({ request: { key: crypto.randomUUID(), body: request } });
     } else progress.note("asking again for the job that was being created");
     const { key, body } = state.request!;

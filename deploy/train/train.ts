@@ -24,6 +24,7 @@ import type { TrainOptions } from "./options.ts";
 import { withTrackers } from "./tracker_flags.ts";
 import { undelivered } from "./undelivered.ts";
 import { runJob } from "./run_job.ts";
+import { checkExports, checkExportsThere } from "./possible_exports.ts";
 import { hashOf, openRunState, type RunState } from "./run_state.ts";
 
 export interface TrainContext {
@@ -55,6 +56,7 @@ export async function train(
   const body = withTrackers(await jobBody(options, model), options.trackers);
   await checkRows(options);
   await checkResults(options, hubSettings());
+  await checkExports(options.exports, await localFolder(options.model));
   const { data, validationPath } = options;
   const contents = [await contentOf(data), await contentOf(validationPath)];
   const asked = hashOf({ body, data, validation: validationPath, contents });
@@ -63,9 +65,13 @@ export async function train(
   const { api, broken, env } = connection;
   const upload = () => uploaded(options, api, progress);
   const stopFleet = () => context.children.stopAll();
+  const folder = await localFolder(options.model);
+  const admit = async (request: JobBody) => {
+    if (folder === null) await checkExportsThere(options.exports, api, request);
+  };
   const running = runJob({
     ...context,
-    ...{ api, state, body, upload, stopFleet },
+    ...{ api, state, body, upload, admit, stopFleet },
     outFolder: options.outFolder,
   });
   const job = await Promise.race([running, broken]);

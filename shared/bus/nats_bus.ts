@@ -3,7 +3,7 @@
  *
  * Gradients deserve a connection of their own: heartbeats queued behind megabytes of chunks make a process look dead.
  */
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection, ServerInfo } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { quote } from "../errors.ts";
 import type { Bus, BusStatus } from "./bus.ts";
@@ -15,6 +15,16 @@ import { createNatsStore, type NatsStoreOptions } from "./nats_store.ts";
 interface NatsBusOptions extends NatsConnectionOptions, NatsStoreOptions {
   /** Our identity in the account of the streams, if that is a different one. */
   readonly storeIdentity?: NatsIdentity;
+  /** Called with the server at each connection. */
+  readonly onServer?: (server: NatsServerInfo) => void;
+}
+
+export interface NatsServerInfo {
+  /** As the server says it: "2.15.3". */
+  readonly version: string;
+  /** The cluster's name; null for a single server. */
+  readonly cluster: string | null;
+  readonly name: string;
 }
 
 type StatusHandler = (status: BusStatus) => void;
@@ -61,15 +71,18 @@ async function openStoreConnection(options: NatsBusOptions, nc: NatsConnection):
 /** Reports every change once: the client repeats itself while it redials. */
 async function watchStatus(
   nc: NatsConnection,
-  { name, onError }: NatsBusOptions,
+  { name, onError, onServer }: NatsBusOptions,
   handlers: readonly StatusHandler[],
 ): Promise<void> {
   let last: BusStatus = "reconnected";
+  const tellServer = () => nc.info !== undefined && onServer?.(serverInfoOf(nc.info));
+  tellServer();
   for await (const status of nc.status()) {
     if (status.type === "error") onError(`the broker refuses something of ${quote(name)}`, status.error);
     const now = STATUS_OF[status.type];
     if (now === undefined || now === last) continue;
     last = now;
+    if (now === "reconnected") tellServer();
     for (const handler of handlers) {
       try {
         handler(now);
@@ -78,6 +91,10 @@ async function watchStatus(
       }
     }
   }
+}
+
+function serverInfoOf({ version, cluster, server_name: name }: ServerInfo): NatsServerInfo {
+  return { version, cluster: cluster ?? null, name };
 }
 
 /** Sends what was published, then leaves; does not wait for a broker that is away. */

@@ -1,14 +1,14 @@
 /** One connection to a broker, which reconnects for ever. */
-import { isIP } from "node:net";
 import { credsAuthenticator, jwtAuthenticator } from "@nats-io/transport-node";
-import type { ConnectionOptions, NatsConnection, TlsOptions } from "@nats-io/transport-node";
+import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { quote } from "../errors.ts";
 import { toLoraFleetError } from "./nats_errors.ts";
 import type { NatsIdentity } from "./nats_keys.ts";
-import { connectToNats } from "./nats_transport.ts";
+import { splitServers } from "./nats_servers.ts";
+import { checkedHost, type CheckedTls, connectToNats } from "./nats_transport.ts";
 
 export interface NatsConnectionOptions {
-  /** An address: `nats://`, `tls://`, `ws://`, `wss://`, or `host:port`. */
+  /** `nats://`, `tls://`, `ws://`, `wss://`, or `host:port`; the servers of a cluster with commas between. */
   readonly servers: string;
   readonly user?: string;
   readonly pass?: string;
@@ -35,7 +35,7 @@ const PING_INTERVAL_MS = 5000;
 export async function openConnection(options: NatsConnectionOptions): Promise<NatsConnection> {
   const { servers, user, pass, credentials, identity, inboxPrefix, name } = options;
   const connection: ConnectionOptions = {
-    servers,
+    servers: splitServers(servers),
     name,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_WAIT_MS,
@@ -62,22 +62,14 @@ export async function openConnection(options: NatsConnectionOptions): Promise<Na
   }
 }
 
-/** What the TLS client checks a certificate against: a server name, or a numeric address, which is none. */
-interface CheckedHost {
-  readonly servername?: string;
-  readonly host?: string;
-}
-
-/** Null to leave it to the broker. A broker without TLS at a `tls://` address is refused. */
-function tlsOf(
-  { servers, tlsCa: ca, tlsServerName }: NatsConnectionOptions,
-): TlsOptions & CheckedHost | null {
-  const isTls = servers.startsWith("tls://");
-  if (!isTls && ca === undefined) return null;
-  const name = (tlsServerName ?? (isTls ? URL.parse(servers)?.hostname : undefined))
-    ?.replace(/^\[(.*)\]$/, "$1");
+/**
+ * Null to leave it to the broker. A broker without TLS at a `tls://` address is refused. Without `tlsServerName` each server's
+ * certificate is checked against that server's own address (nats_transport.ts).
+ */
+function tlsOf({ servers, tlsCa: ca, tlsServerName: name }: NatsConnectionOptions): CheckedTls | null {
+  if (!servers.startsWith("tls://") && ca === undefined) return null;
   return {
     ...(ca === undefined ? {} : { ca }),
-    ...(name === undefined ? {} : isIP(name) === 0 ? { servername: name } : { host: name }),
+    ...(name === undefined ? {} : checkedHost(name)),
   };
 }

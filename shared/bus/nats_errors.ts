@@ -18,8 +18,15 @@ const NOT_FOUND = [10014, 10059];
 const OVERLAP = [10065];
 /** Insufficient resources; storage; storage of the account; maximum of messages or bytes. */
 const NO_ROOM = [10023, 10047, 10028, 10077, 10122];
-/** JetStream starts or recovers: temporarily unavailable; not available yet in a cluster; no leader. */
-const NOT_YET = [10008, 10041, 10118];
+/**
+ * JetStream starts or recovers, or a leader moves within a cluster: temporarily unavailable; not available yet in a cluster; the
+ * stream or consumer has no leader; this server does not lead; the same message is being stored; a member is changing.
+ */
+const NOT_YET = [10004, 10007, 10008, 10009, 10041, 10118, 10119, 10158, 10163, 10202];
+/** Fewer servers than replicas: no cluster; no suitable peers. */
+const TOO_FEW_SERVERS = [10074, 10005];
+/** JetStream is not enabled: on the server; for the account. */
+const NO_JETSTREAM = [10076, 10039];
 
 function hasCode(thrown: unknown, codes: readonly number[]): boolean {
   return thrown instanceof JetStreamApiError && codes.includes(thrown.code);
@@ -50,6 +57,19 @@ export function isNotFound(thrown: unknown): boolean {
   return hasCode(thrown, NOT_FOUND);
 }
 
+/** Whether the broker has fewer servers than the stream should have replicas. */
+export function isTooFewServers(thrown: unknown): boolean {
+  return hasCode(thrown, TOO_FEW_SERVERS);
+}
+
+/** Whether the broker answered that streams are not allowed here; a cluster without a quorum gives no answer. */
+export function isWithoutJetStream(thrown: unknown): boolean {
+  for (let at = thrown; at instanceof Error; at = at.cause) {
+    if (hasCode(at, NO_JETSTREAM)) return true;
+  }
+  return false;
+}
+
 /** Whether a different stream has the subjects of a stream to be created. */
 export function isOverlap(thrown: unknown): boolean {
   return hasCode(thrown, OVERLAP);
@@ -61,9 +81,13 @@ export function isWrongRevision(thrown: unknown): boolean {
 }
 
 /** `attempted` begins the message: "cannot append to lf.job.commits". A `LoraFleetError` stays unchanged. */
-export function toLoraFleetError(attempted: string, thrown: unknown): LoraFleetError {
+export function toLoraFleetError(
+  attempted: string,
+  thrown: unknown,
+  reason: string = messageOf(thrown),
+): LoraFleetError {
   if (thrown instanceof LoraFleetError) return thrown;
-  return new LoraFleetError(codeOf(thrown), `${attempted}: ${messageOf(thrown)}`, { cause: thrown });
+  return new LoraFleetError(codeOf(thrown), `${attempted}: ${reason}`, { cause: thrown });
 }
 
 function codeOf(thrown: unknown) {

@@ -13,12 +13,16 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import type { Lease, LeaseOptions } from "./bus.ts";
+import { createReplicated, reasonOf } from "./nats_replicas.ts";
 import { isNoResponders, isOverlap, isWrongRevision, toLoraFleetError } from "./nats_errors.ts";
 
 const KEY = "holder";
 const FIRST_REVISION = 1;
 const MAX_RACES = 4;
 const CREATION_MS = 100;
+
+/** The stream behind a lease's bucket. */
+export const leaseStream = (name: string): string => `KV_${name}`;
 
 /** Without a holder `holder` is null; `revision` is 0 if the key has no entry. */
 interface Entry {
@@ -35,7 +39,14 @@ export async function acquireNatsLease(
 ): Promise<Lease | null> {
   const js = jetstream(nc, { checkAPI: false, timeout: timeoutMs });
   // No direct gets: of a cluster's replicas only the leader knows the holder.
-  const tryToCreate = () => new Kvm(js).create(name, { ttl: ttlMs, history: 1, allow_direct: false });
+  const options = { ttl: ttlMs, history: 1, allow_direct: false };
+  const tryToCreate = async (): Promise<KV> => {
+    let bucket: KV;
+    await createReplicated(nc, {}, async ({ num_replicas: replicas }) => {
+      bucket = await new Kvm(js).create(name, { ...options, replicas });
+    });
+    return bucket!;
+  };
   const create = () =>
     tryToCreate().catch(async (thrown) => {
       if (!isOverlap(thrown)) throw thrown;
@@ -54,7 +65,7 @@ export async function acquireNatsLease(
     if (entry.holder !== null && ![holder, ...succeeds].includes(entry.holder)) return null;
     try {
       const revision = await write(bucket, holder, entry.revision, timeoutMs);
-      return createLease(bucket, { name, holder, ttlMs, timeoutMs, create }, revision, askedAt);
+      return createLease(bucket, { nc, name, holder, ttlMs, timeoutMs, create }, revision, askedAt);
     } catch (thrown) {
       // A different client was quicker, or the entry has expired since: the next read shows which.
       if (!isWrongRevision(thrown)) throw thrown;
@@ -65,7 +76,8 @@ export async function acquireNatsLease(
 
 function createLease(
   bucket: KV,
-  { name, holder, ttlMs, timeoutMs, create }: Pick<LeaseOptions, "holder" | "ttlMs"> & {
+  { nc, name, holder, ttlMs, timeoutMs, create }: Pick<LeaseOptions, "holder" | "ttlMs"> & {
+    readonly nc: NatsConnection;
     readonly name: string;
     readonly timeoutMs: number;
     /** Finds or creates the bucket. */
@@ -119,7 +131,8 @@ function createLease(
           return await writeNext();
         });
       } catch (thrown) {
-        throw isWrongRevision(thrown) ? lost() : toLoraFleetError(attempted, thrown);
+        if (isWrongRevision(thrown)) throw lost();
+        throw toLoraFleetError(attempted, thrown, reasonOf(nc, thrown));
       }
       until = askedAt + ttlMs;
     },

@@ -5,8 +5,9 @@ import { quote } from "../errors.ts";
 import { INBOXES } from "../protocol/subjects.ts";
 import type { BusErrorHandler, BusStore } from "./bus.ts";
 import { assertPayload } from "./bus_checks.ts";
-import { acquireNatsLease } from "./nats_lease.ts";
+import { acquireNatsLease, leaseStream } from "./nats_lease.ts";
 import { assertQueue, ensureConsumer, openNatsQueue } from "./nats_queue.ts";
+import type { OnReplicas } from "./nats_replicas.ts";
 import { NatsStreams } from "./nats_streams.ts";
 
 export interface NatsStoreOptions {
@@ -16,6 +17,8 @@ export interface NatsStoreOptions {
   readonly onError: BusErrorHandler;
   /** How long requests to the store are repeated before they reject. */
   readonly storeDeadlineMs?: number;
+  /** Receives the number of copies that a stream has. */
+  readonly onReplicas?: OnReplicas;
 }
 
 const STORE_DEADLINE_MS = 30_000;
@@ -23,11 +26,11 @@ const STORE_DEADLINE_MS = 30_000;
 export function createNatsStore(
   nc: NatsConnection,
   maxPayloadBytes: () => number,
-  { storeDeadlineMs = STORE_DEADLINE_MS, onError, inboxPrefix = INBOXES, mayOnlyPull = false }:
+  { storeDeadlineMs = STORE_DEADLINE_MS, onError, onReplicas, inboxPrefix = INBOXES, mayOnlyPull = false }:
     NatsStoreOptions,
 ): BusStore {
   const js = jetstream(nc);
-  const streams = new NatsStreams(nc, storeDeadlineMs);
+  const streams = new NatsStreams(nc, storeDeadlineMs, onReplicas);
 
   /** Every try has the same id, so that a lost ack does not store the message twice. */
   function store(
@@ -69,10 +72,14 @@ export function createNatsStore(
     },
     readStream: (name) => streams.read(name),
     deleteStream: (name) => streams.delete(name),
-    acquireLease: (name, lease) =>
-      streams.retry(
+    acquireLease: async (name, options) => {
+      const lease = await streams.retry(
         `cannot acquire the lease ${quote(name)}`,
-        (timeout) => acquireNatsLease(nc, name, lease, timeout),
-      ),
+        (timeout) => acquireNatsLease(nc, name, options, timeout),
+      );
+      // It may be that of an earlier, smaller broker.
+      if (lease !== null) streams.replicateSoon(leaseStream(name));
+      return lease;
+    },
   };
 }

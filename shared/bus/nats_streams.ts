@@ -2,10 +2,18 @@
 import { type JetStreamManager, jetstreamManager, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { nanos, type NatsConnection } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
-import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { LoraFleetError, quote } from "../errors.ts";
 import type { StreamEntry } from "./bus.ts";
 import { plainBytes } from "./bus_checks.ts";
 import { isNotFound, isTransient, toLoraFleetError } from "./nats_errors.ts";
+import {
+  createReplicaKeeper,
+  createReplicated,
+  growReplicas,
+  type OnReplicas,
+  reasonOf,
+  type ReplicaKeeper,
+} from "./nats_replicas.ts";
 
 /** Within this time the broker drops a second message with the same id. */
 const DUPLICATE_WINDOW_MS = 120_000;
@@ -15,15 +23,16 @@ const FIRST_RETRY_WAIT_MS = 50;
 const LONGEST_RETRY_WAIT_MS = 1000;
 /** Entries of a stream that are requested at once. */
 const READ_WINDOW = 32;
-
 export class NatsStreams {
   readonly #nc: NatsConnection;
   readonly #deadlineMs: number;
+  readonly #replicas: ReplicaKeeper;
   #manager: Promise<JetStreamManager> | null = null;
 
-  constructor(nc: NatsConnection, deadlineMs: number) {
+  constructor(nc: NatsConnection, deadlineMs: number, onReplicas: OnReplicas = () => {}) {
     this.#nc = nc;
     this.#deadlineMs = deadlineMs;
+    this.#replicas = createReplicaKeeper(nc, () => this.manager(), onReplicas);
   }
 
   manager(): Promise<JetStreamManager> {
@@ -41,7 +50,9 @@ export class NatsStreams {
         if (!isTransient(cause)) throw toLoraFleetError(attempted, cause);
         if (systemClock.now() + waitMs >= deadline) {
           const problem = `the broker has not acknowledged it within ${this.#deadlineMs} ms`;
-          throw new LoraFleetError("timeout", `${attempted}: ${problem}: ${messageOf(cause)}`, { cause });
+          throw new LoraFleetError("timeout", `${attempted}: ${problem}: ${reasonOf(this.#nc, cause)}`, {
+            cause,
+          });
         }
         await systemClock.sleep(waitMs);
       }
@@ -58,16 +69,32 @@ export class NatsStreams {
       duplicate_window: nanos(DUPLICATE_WINDOW_MS),
     };
     await this.retry(`cannot create the stream ${quote(name)}`, async () => {
-      const { streams } = await this.manager();
-      const exists = await streams.info(name).then(() => true, (thrown) => {
-        if (isNotFound(thrown)) return false;
+      const manager = await this.manager();
+      const found = await manager.streams.info(name).catch((thrown) => {
+        if (isNotFound(thrown)) return null;
         throw thrown;
       });
-      await (exists ? streams.update(name, full) : streams.add(full));
+      if (found === null) {
+        this.#replicas.note(
+          name,
+          await createReplicated(this.#nc, full, (config) => manager.streams.add(config)),
+        );
+      } else {
+        this.#replicas.note(
+          name,
+          await growReplicas(this.#nc, manager, await manager.streams.update(name, full)),
+        );
+      }
     });
   }
 
+  /** Gives an existing stream as many copies as a cluster has servers for, soon, or once it has them. */
+  replicateSoon(name: string): void {
+    this.#replicas.growSoon(name);
+  }
+
   async delete(name: string): Promise<void> {
+    this.#replicas.forget(name);
     await this.retry(`cannot delete the stream ${quote(name)}`, async () => {
       try {
         await (await this.manager()).streams.delete(name);

@@ -22,9 +22,9 @@ interface World {
   get(name?: RepoName, options?: HubOptions, signal?: AbortSignal): Promise<string>;
 }
 
-async function withHub(body: (world: World) => Promise<void>): Promise<void> {
+async function withHub(body: (world: World) => Promise<void>, isXet = false): Promise<void> {
   const cacheFolder = await Deno.makeTempDir();
-  await using hub = await startHub(null, { pageSize: 2 });
+  await using hub = await startHub(null, { pageSize: 2, isXet });
   await hub.add("model", "org/tiny", {
     "config.json": "{}",
     "a/b/c.json": "[]",
@@ -213,3 +213,21 @@ Deno.test("a file's path that leads out of the cache is refused", () =>
     const error = await assertRejects(() => get(), LoraFleetError, "the hub lists a file");
     assertEquals(error.code, "corrupt");
   }));
+
+Deno.test("files in xet's storage come over its bridge, go on after a cut, and are known by their SHA-256", () =>
+  withHub(async ({ hub, options, get }) => {
+    const bridge = /^GET \/xet-bridge-us\//;
+    hub.faults.add({ on: bridge, kind: "break", bytes: 100_000 });
+    // The bridge refuses a token beside its signature, as S3 does.
+    const folder = await get(NAME, { ...options, token: WRITER_TOKEN });
+    assertEquals(await Deno.readTextFile(`${folder}/model.safetensors`), WEIGHTS);
+    const asked = hub.asked(bridge);
+    assertEquals(asked.length, 2);
+    assertStringIncludes(asked[1]!, "bytes=");
+    assertEquals(hub.asked(/xet-read-token|reconstructions/), []);
+    const link = await Deno.readLink(`${folder}/model.safetensors`);
+    assertEquals(link.endsWith(sha256(WEIGHTS)), true);
+    // Found in the cache again, without a request for bytes.
+    await get();
+    assertEquals(hub.asked(bridge).length, 2);
+  }, true));

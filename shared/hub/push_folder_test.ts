@@ -21,7 +21,11 @@ interface World {
   push(target?: Partial<PushTarget>, token?: string | null, signal?: AbortSignal): Promise<Pushed>;
 }
 
-async function withHub(body: (world: World) => Promise<void>, partBytes = 2 ** 30): Promise<void> {
+async function withHub(
+  body: (world: World) => Promise<void>,
+  partBytes = 2 ** 30,
+  isXet = false,
+): Promise<void> {
   const folder = await Deno.makeTempDir();
   await Deno.mkdir(`${folder}/sub`);
   await Deno.writeFile(`${folder}/adapter_model.safetensors`, WEIGHTS);
@@ -29,7 +33,7 @@ async function withHub(body: (world: World) => Promise<void>, partBytes = 2 ** 3
   await Deno.writeTextFile(`${folder}/README.md`, "---\nlicense: mit\n---\n# Tuned\n");
   await Deno.writeTextFile(`${folder}/adapter_config.json`, '{"r": 8}');
   await Deno.writeTextFile(`${folder}/.hidden`, "not pushed");
-  await using hub = await startHub(null, { partBytes, pageSize: 2 });
+  await using hub = await startHub(null, { partBytes, pageSize: 2, isXet });
   const progress: HubProgress[] = [];
   const patience = { firstRetryMs: 1, tries: 3, stallMs: 10_000 };
   const push: World["push"] = (target = {}, token = WRITER_TOKEN, signal) =>
@@ -196,3 +200,18 @@ Deno.test("a token that may make no repository pushes to one that is there", () 
     const error = await assertRejects(() => push({ repo: "org/absent" }), LoraFleetError);
     assertEquals([error.code, error.param], ["unauthorized", "HF_TOKEN"]);
   }));
+
+Deno.test("a hub that offers xet gets the large files over LFS, and takes them", () =>
+  withHub(
+    async ({ hub, push }) => {
+      // A client that asked for xet would be sent to a storage that is not there.
+      const { files } = await push();
+      assertEquals(files.includes("adapter_model.safetensors"), true);
+      assertEquals(await weightsOf(hub), WEIGHTS);
+      assertEquals([hub.asked(PUT).length, hub.asked(/xet/).length], [2, 0]);
+      // Nor is anything sent twice.
+      assertEquals((await push()).files, []);
+    },
+    undefined,
+    true,
+  ));

@@ -35,6 +35,8 @@ const jobAnnouncementSchema = z.strictObject({
   /** Whether a checkpoint holds the training state besides the adapter. */
   savesState: z.boolean(),
   gradientCodec: fleetSchema.shape.gradient_codec.unwrap(),
+  /** Of the whole job, for a worker's log: steps, and the tokens that go through the model in them. Left out: unknown. */
+  totals: z.strictObject({ steps: count, tokens: count }).optional(),
   /** The outer optimizer; null: each step is one AdamW update, and its work items are micro-batches, not inner loops. */
   localSteps: z.strictObject({
     outerLearningRate: z.number().positive(),

@@ -37,7 +37,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     memory: [".", "job", "model", "checkpoint"],
     data: [".", "std", "python", "job"],
     // Files for llama.cpp: the format, its names of tensors, the tokenizer in it.
-    gguf: [".", "data", "model"],
+    gguf: [".", "data", "job", "model"],
     protocol: [".", "checkpoint", "data", "job", "model"],
     bus: [".", "protocol"],
   },
@@ -56,7 +56,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     fleet: ["access", "broker", "planning", "storage", "training"],
     jobs: ["base_models", "datasets", "fleet", "job_request", "planning", "storage"],
     // What people take away from a job: reads its records, its checkpoints and its base model.
-    exports: ["base_models", "fleet", "jobs", "planning", "storage"],
+    exports: ["base_models", "fleet", "job_request", "jobs", "planning", "storage"],
     // A job before it is created: does it fit, how long, how much.
     estimate: ["base_models", "fleet", "job_request", "jobs", "planning"],
     // Numbers for Prometheus, counted around the services, which do not know of it.
@@ -106,11 +106,16 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     // The HTTP API as any client of OpenAI's sees it.
     client: [],
     terminal: ["client"],
+    // Files for nats-servers on other machines; starts nothing.
+    nats: [],
     // Child processes on this machine: coordinator, workers, evaluations.
     machine: ["client", "setup", "terminal"],
     demo: ["client", "machine", "setup", "terminal"],
     train: ["client", "machine", "setup", "terminal"],
     keys: ["client", "machine", "terminal"],
+    // This machine, and whatever it is to work with.
+    doctor: ["machine", "setup"],
+    service: ["machine"],
     // What the images run.
     containers: [],
     // Rented pods: RunPod's API, prices, a budget; asks the coordinator about a job as any client does.

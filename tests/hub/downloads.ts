@@ -10,7 +10,9 @@ import {
   repoOf,
   signatureOf,
   signedUrl,
+  xetHashOf,
 } from "./state.ts";
+import type { HubRepo } from "./repos.ts";
 
 export function resolveFile(state: HubState, asked: HubRequest): Response {
   const repo = repoOf(state, asked);
@@ -22,7 +24,7 @@ export function resolveFile(state: HubState, asked: HubRequest): Response {
   const { content, isLfs } = file;
   const etag = `"${isLfs ? content.sha256 : content.gitOid}"`;
   const location = isLfs
-    ? signedUrl(state, content.sha256)
+    ? state.isXet ? bridgeUrl(state, content.sha256) : signedUrl(state, content.sha256)
     : `/api/resolve-cache/${repo.type}s/${repo.id}/${commit}/${path}`;
   return new Response(null, {
     status: isLfs ? 302 : 307,
@@ -32,8 +34,24 @@ export function resolveFile(state: HubState, asked: HubRequest): Response {
       "x-linked-etag": etag,
       "x-linked-size": String(content.size),
       "accept-ranges": "bytes",
+      ...(isLfs && state.isXet ? xetHeaders(state, repo, commit, content) : {}),
     },
   });
+}
+
+/** Clients without xet follow the redirect to the bridge, which serves the file as LFS's storage would. */
+function bridgeUrl(state: HubState, sha256: string): string {
+  return signedUrl(state, sha256).replace("/cdn/", "/xet-bridge-us/65f1/");
+}
+
+function xetHeaders(state: HubState, repo: HubRepo, commit: string, content: HubContent) {
+  const hash = xetHashOf(content);
+  const auth = `${state.endpoint}/api/${repo.type}s/${repo.id}/xet-read-token/${commit}`;
+  return {
+    "x-xet-hash": hash,
+    link: `<${auth}>; rel="xet-auth", <https://cas-server.invalid/v1/reconstructions/${hash}>; ` +
+      'rel="xet-reconstruction-info"',
+  };
 }
 
 export function cachedFile(state: HubState, asked: HubRequest, fault: HubFault | null): Response {

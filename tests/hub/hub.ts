@@ -26,6 +26,8 @@ export interface HubOptions {
   readonly pageSize?: number;
   /** Objects of at least this size are uploaded in parts. Default: 5 MiB. */
   readonly partBytes?: number;
+  /** Whether large files lie in xet's storage. Default: false. */
+  readonly isXet?: boolean;
 }
 
 export class Hub implements AsyncDisposable {
@@ -50,6 +52,7 @@ export class Hub implements AsyncDisposable {
       parts: new Map(),
       partBytes: options.partBytes ?? 5 * 2 ** 20,
       pageSize: options.pageSize ?? 1000,
+      isXet: options.isXet ?? false,
     };
     this.faults.add(...options.faults ?? []);
   }

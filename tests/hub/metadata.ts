@@ -2,7 +2,7 @@
 import { bytesOf } from "./content.ts";
 import { refuse } from "./answers.ts";
 import type { HubFile, HubRepo, Tree } from "./repos.ts";
-import { commitOf, type HubRequest, type HubState, repoOf } from "./state.ts";
+import { commitOf, type HubRequest, type HubState, repoOf, xetHashOf } from "./state.ts";
 
 const CONVERTED = "refs/convert/parquet";
 const TIME = "2024-04-24T16:27:33.000Z";
@@ -35,7 +35,7 @@ export function listTree(state: HubState, asked: HubRequest): Response {
   const commit = commitOf(repo, asked.parts["revision"]!);
   const folder = asked.parts["path"] ?? "";
   const isRecursive = /^(true|1)$/i.test(asked.url.searchParams.get("recursive") ?? "");
-  const entries = entriesOf(repo.commits.get(commit)!, folder, isRecursive);
+  const entries = entriesOf(state, repo.commits.get(commit)!, folder, isRecursive);
   if (entries.length === 0 && folder !== "") throw refuse.entry();
   const start = Number(asked.url.searchParams.get("cursor") ?? 0);
   const limit = Math.min(Number(asked.url.searchParams.get("limit") ?? state.pageSize), state.pageSize);
@@ -45,7 +45,7 @@ export function listTree(state: HubState, asked: HubRequest): Response {
   return Response.json(entries.slice(start, start + limit), { headers });
 }
 
-function entriesOf(tree: Tree, folder: string, isRecursive: boolean) {
+function entriesOf(state: HubState, tree: Tree, folder: string, isRecursive: boolean) {
   const prefix = folder === "" ? "" : `${folder}/`;
   const folders = new Set<string>();
   const files: ReturnType<typeof fileEntry>[] = [];
@@ -55,7 +55,7 @@ function entriesOf(tree: Tree, folder: string, isRecursive: boolean) {
     below.slice(0, isRecursive ? below.length : 1).forEach((_, depth) =>
       folders.add(prefix + below.slice(0, depth + 1).join("/"))
     );
-    if (isRecursive || below.length === 0) files.push(fileEntry(path, file));
+    if (isRecursive || below.length === 0) files.push(fileEntry(state, path, file));
   }
   return [
     ...[...folders].map((path) => ({ type: "directory", oid: "0".repeat(40), size: 0, path })),
@@ -63,12 +63,13 @@ function entriesOf(tree: Tree, folder: string, isRecursive: boolean) {
   ];
 }
 
-function fileEntry(path: string, { content, isLfs }: HubFile) {
+function fileEntry({ isXet }: HubState, path: string, { content, isLfs }: HubFile) {
   return {
     type: "file",
     oid: content.gitOid,
     size: content.size,
     ...(isLfs ? { lfs: { oid: content.sha256, size: content.size, pointerSize: 134 } } : {}),
+    ...(isLfs && isXet ? { xetHash: xetHashOf(content) } : {}),
     path,
   };
 }
@@ -81,7 +82,7 @@ export async function pathsInfo(state: HubState, asked: HubRequest): Promise<Res
   const paths: string[] = isForm ? new URLSearchParams(text).getAll("paths") : JSON.parse(text).paths;
   return Response.json(paths.flatMap((path) => {
     const file = tree.get(path);
-    return file === undefined ? [] : [fileEntry(path, file)];
+    return file === undefined ? [] : [fileEntry(state, path, file)];
   }));
 }
 

@@ -62,7 +62,7 @@ export const ROUTES: readonly Route[] = [
   route("POST", `${GIT}/objects/verify`, verifyObject),
   route("POST", `${GIT}/complete/(?<oid>[0-9a-f]{64})/(?<size>\\d+)`, completeObject),
   route("PUT", "/cdn/(?:upload|part)/(?<oid>[0-9a-f]{64})/(?<number>\\d+)", putObject),
-  route("GET HEAD", "/cdn/(?<oid>[0-9a-f]{64})", storedObject),
+  route("GET HEAD", "/(?:cdn|xet-bridge-us/65f1)/(?<oid>[0-9a-f]{64})", storedObject),
   route(
     "GET HEAD",
     `/(?:(?<type>datasets)/)?(?<id>[^/]+/[^/]+)/resolve/${REVISION}/(?<path>.+)`,

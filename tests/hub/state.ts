@@ -17,6 +17,8 @@ export interface HubState {
   readonly partBytes: number;
   /** Entries in a page of a tree. */
   readonly pageSize: number;
+  /** Whether what belongs in LFS lies in xet's storage, which has a bridge for clients that know LFS alone. */
+  readonly isXet: boolean;
 }
 
 /** One request with what its path names. */
@@ -71,6 +73,11 @@ export function isOwner(account: HubAccount | null, id: string): boolean {
 /** The signature in the storage's URLs: whoever has one needs no token. */
 export function signatureOf(what: string): string {
   return createHash("sha256").update(`the storage's secret ${what}`).digest("hex").slice(0, 32);
+}
+
+/** Names a file in xet's storage. The real one is a hash of the hashes of its chunks. */
+export function xetHashOf({ sha256 }: HubContent): string {
+  return createHash("sha256").update(`xet ${sha256}`).digest("hex");
 }
 
 export function signedUrl(state: HubState, path: string): string {

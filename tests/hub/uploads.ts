@@ -71,6 +71,7 @@ export async function lfsBatch(state: HubState, asked: HubRequest): Promise<Resp
     transfers?: string[];
     objects: LfsObject[];
   };
+  if (state.isXet && transfers.includes("xet")) return xetBatch(state, repo, objects);
   const verify = {
     href: `${state.endpoint}/${repo.path}.git/info/lfs/objects/verify`,
     header: { authorization: "Bearer the-storage-s" },
@@ -90,6 +91,20 @@ export async function lfsBatch(state: HubState, asked: HubRequest): Promise<Resp
   return Response.json({
     transfer: transfers.includes("multipart") ? "multipart" : "basic",
     objects: objects.map((object) => ({ ...object, authenticated: true, ...actionsFor(object) })),
+  }, { headers: { "content-type": "application/vnd.git-lfs+json; charset=utf-8" } });
+}
+
+/** Sends the client to xet's content-addressed storage, which this hub does not have. */
+function xetBatch(state: HubState, repo: HubRepo, objects: readonly LfsObject[]): Response {
+  const href = `${state.endpoint}/api/${repo.type}s/${repo.id}/xet-write-token/main`;
+  const header = { "X-Xet-Cas-Url": "https://cas-server.invalid", "X-Xet-Access-Token": "xet" };
+  return Response.json({
+    transfer: "xet",
+    objects: objects.map((object) => ({
+      ...object,
+      authenticated: true,
+      actions: { upload: { href, header } },
+    })),
   }, { headers: { "content-type": "application/vnd.git-lfs+json; charset=utf-8" } });
 }
 

@@ -15,9 +15,19 @@ export interface Command {
 
 /** Starts a command with a temporary folder of its own, by whose name its children can be told from all others. */
 export function startCommand(script: string, tempFolder: string, ...args: string[]): Command {
+  return startCommandIn({}, script, tempFolder, ...args);
+}
+
+/** With further environment variables. */
+export function startCommandIn(
+  env: Readonly<Record<string, string>>,
+  script: string,
+  tempFolder: string,
+  ...args: string[]
+): Command {
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", join(root, script), ...args],
-    env: { TMPDIR: tempFolder, NO_COLOR: "1" },
+    env: { ...env, TMPDIR: tempFolder, NO_COLOR: "1" },
     stdin: "null",
     stdout: "null",
     stderr: "piped",

@@ -55,6 +55,19 @@ Deno.test("a dry run has the job's own warnings and refusals", () =>
     assertEquals((await asked({ model: "org/absent" })).error.code, "model_not_found");
   }));
 
+Deno.test("a dry run tells the forms that the result cannot have", () =>
+  withBase(GOOD_DATASET, async (world, _folder, training_file) => {
+    const { json } = await post(world, "?dry_run=true", { model: "base", training_file });
+    const obstacles = new Map<string, string | null>(
+      json.exports.map(({ kind, obstacle }: { kind: string; obstacle: string | null }) => [kind, obstacle]),
+    );
+    assertEquals([...obstacles.keys()], ["merged", "gguf", "adapter_gguf", "adapter"]);
+    // The demo's tokenizer cuts text by a rule of its own.
+    assertStringIncludes(obstacles.get("gguf") ?? "", "llama.cpp has no name for its pre-tokenizer");
+    obstacles.delete("gguf");
+    assertEquals([...obstacles.values()], [null, null, null]);
+  }));
+
 Deno.test("the job that follows finds the rows that its dry run prepared", () =>
   withBase(GOOD_DATASET, async (world, _folder, training_file) => {
     const body = { model: "base", training_file };

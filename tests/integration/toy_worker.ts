@@ -18,12 +18,14 @@ export interface ToyWorkerOptions {
   readonly gradientMs: number;
   /** Changes a gradient, as a broken GPU would. */
   readonly spoil?: ToyEngineOptions["spoil"];
+  /** The broker's address for it, if not as the join URL says. */
+  readonly natsUrl?: string;
   /** Runs before each call of its engine. */
   readonly onCall?: (call: keyof Engine) => void;
 }
 
 export function startToyWorker(
-  { name, joinUrl, cacheFolder, gradientMs, spoil = () => {}, onCall = () => {} }: ToyWorkerOptions,
+  { name, joinUrl, cacheFolder, gradientMs, natsUrl, spoil = () => {}, onCall = () => {} }: ToyWorkerOptions,
 ): Agent {
   const common = { fetch, clock: systemClock, limits: LIMITS, log: () => {} };
   return startAgent({
@@ -31,7 +33,7 @@ export function startToyWorker(
       ...common,
       url: joinUrl,
       timeoutMs: 5000,
-      tlsCa: null,
+      ...{ tlsCa: null, natsUrl: natsUrl ?? null },
       // Everything that fails while a broker is away is tried again by whoever asked.
       onBusError: () => {},
     }),

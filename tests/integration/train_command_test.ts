@@ -1,18 +1,22 @@
 /** `deno task train` with a real coordinator, a real worker and the demo's base model: interrupted, resumed, compared, exported. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { inTempFolder, processesOf, root, startCommand, until } from "./command_child.ts";
+import { startHub } from "../hub/hub.ts";
+import { inTempFolder, processesOf, root, startCommand, startCommandIn, until } from "./command_child.ts";
 
 const assets = join(root, "deploy/demo/assets");
 const TRAIN = "deploy/train/main.ts";
 
 async function withRun(
   body: (
-    run: (...more: string[]) => ReturnType<typeof startCommand>,
+    run: (...more: string[]) => ReturnType<typeof startCommandIn>,
     folder: string,
     out: string,
   ) => Promise<void>,
 ): Promise<void> {
+  // A hub that knows no such token.
+  await using hub = await startHub();
+  const env = { HF_ENDPOINT: hub.endpoint, HF_TOKEN: "hf_wrong" };
   await inTempFolder(async (folder) => {
     const out = join(folder, "out");
     const validation = join(folder, "validation.jsonl");
@@ -32,7 +36,8 @@ async function withRun(
       validation,
     ];
     const run = (...more: string[]) =>
-      startCommand(
+      startCommandIn(
+        env,
         TRAIN,
         folder,
         ...args,
@@ -72,13 +77,19 @@ Deno.test({
       assertMatch(other.text(), /is a different run that was interrupted \(ftjob-\w+\)/);
 
       // llama.cpp has no rule for the words of the demo's tokenizer.
-      const second = run("--export", "gguf,merged");
+      const impossible = run("--export", "gguf,merged");
+      assertEquals((await impossible.process.status).code, 2);
+      await impossible.drained;
+      assertMatch(impossible.text(), /train: --export gguf: GGUF is not possible/);
+      assertEquals(/resuming|starting/.test(impossible.text()), false);
+
+      const second = run("--export", "merged", "--push", "org/tuned");
       assertEquals((await second.process.status).code, 1);
       await second.drained;
       assertMatch(second.text(), /resuming ftjob-/);
       assertMatch(second.text(), /exact match on 6 rows: base [\d.]+ %, tuned [\d.]+ %/);
       assertEquals((await Deno.stat(join(out, "merged/model.safetensors"))).isFile, true);
-      assertMatch(second.text(), /train: the export gguf failed: GGUF is not possible/);
+      assertMatch(second.text(), /train: the push to org\/tuned failed: /);
 
       const third = run("--export", "merged");
       const { code } = await third.process.status;

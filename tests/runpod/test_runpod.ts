@@ -51,8 +51,8 @@ export class TestRunPod {
 
   /** For a client in this process, under any clock. */
   readonly fetch = async (input: URL | RequestInfo, init?: RequestInit): Promise<Response> => {
-    const request = new Request(input, init);
-    request.signal.throwIfAborted();
+    const request = input instanceof Request ? input : new Request(input, init);
+    init?.signal?.throwIfAborted();
     if (this.isDown) return problem(503, "Service Unavailable", "try again later");
     if (this.limited-- > 0) return problem(429, "Too Many Requests", "slow down", { "retry-after": "7" });
     return await this.#app.fetch(request);

@@ -14,12 +14,14 @@ export interface WorkerIdentity extends Pick<CoordinatorLinkOptions, "join" | "c
 interface WorkerIdentityOptions extends Pick<JoinOptions, "url" | "fetch" | "clock" | "timeoutMs"> {
   /** PEM of an authority to trust besides the system's; null: none. */
   readonly tlsCa: string | null;
+  /** The broker's address for this worker; null or left out: as the join URL says. */
+  readonly natsUrl?: string | null;
   readonly onBusError: BusErrorHandler;
 }
 
 /** New keys at each call, so that no other process can take this id. The secret part stays in this process's memory. */
 export function createWorkerIdentity(
-  { onBusError, tlsCa, ...common }: WorkerIdentityOptions,
+  { onBusError, tlsCa, natsUrl: ownUrl = null, ...common }: WorkerIdentityOptions,
 ): WorkerIdentity {
   const keys = createNatsKeys("user");
   const { publicKey } = keys;
@@ -30,7 +32,7 @@ export function createWorkerIdentity(
     connect: ({ natsUrl, natsUser, natsPassword, natsTakesToken, natsTlsCa }, purpose, newestToken) => {
       const ca = tlsCa ?? natsTlsCa;
       return connectNatsBus({
-        servers: natsUrl,
+        servers: ownUrl ?? natsUrl,
         ...(natsUser === "" ? {} : { user: natsUser, pass: natsPassword }),
         ...(natsTakesToken === true ? { identity: { keys, token: newestToken }, mayOnlyPull: true } : {}),
         inboxPrefix: inboxPrefix(worker),

@@ -113,3 +113,21 @@ inWorld(
     await world.until("it has loaded", () => isLoaded(worker));
   },
 );
+
+inWorld(
+  "a worker's log shows a job's steps and tokens, and at commits of how many steps they are",
+  async (world) => {
+    const { coordinator } = world;
+    coordinator.setJob({ ...JOB, totals: { steps: 40, tokens: 1600 } });
+    const worker = world.start("w-a");
+    await world.until("it has loaded", () => isLoaded(worker));
+    const [memory, plan] = worker.log.slice(-2);
+    assertMatch(memory!, /job ftjob-a is loaded: \d+ LoRA parameters/);
+    assertMatch(plan!, / info job ftjob-a: the whole job has 40 steps with 1600 tokens, about 40 each/);
+    await world.doStep(1);
+    await world.until(
+      "the commit",
+      () => worker.log.some((line) => / step 1 is committed \(of 40\)$/.test(line)),
+    );
+  },
+);

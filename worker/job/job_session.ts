@@ -8,6 +8,7 @@ import type { TrainStepOptions } from "../step/step_context.ts";
 import { listenToStates, type StepStates } from "../step/step_states.ts";
 import { TrainStep } from "../step/train_step.ts";
 import { flushed } from "./flushed.ts";
+import { Outlook } from "./job_outlook.ts";
 import { storeCheckpoint, type WriteCheckpoint } from "./store_checkpoint.ts";
 
 /** One membership: who the worker is, and its connections. */
@@ -43,9 +44,11 @@ export class JobSession {
   /** True while the engine's state is between two commits. */
   #isImporting = false;
   #loggedCommitAt = -Infinity;
+  readonly #outlook: Outlook;
 
   constructor(options: JobSessionOptions) {
     const { membership, job, log, engine } = options;
+    this.#outlook = new Outlook(job);
     this.#states = listenToStates(membership.control, job, log);
     this.#options = { ...options, ...membership, states: this.#states };
     this.#train = new TrainStep(this.#options);
@@ -117,7 +120,7 @@ export class JobSession {
     switch (action) {
       case "commit":
         await train.commit();
-        return this.#logCommit(reason);
+        return this.#logCommit(reason, train.own.committed.step);
       case "rollback":
         await train.rollback();
         // The coordinator's events explain it to the user.
@@ -152,11 +155,12 @@ export class JobSession {
     return digest;
   }
 
-  #logCommit(reason: string): void {
+  #logCommit(reason: string, step: number): void {
     const { clock, log } = this.#options;
+    const rest = this.#outlook.committed(step, clock.now());
     const isDue = clock.now() - this.#loggedCommitAt >= COMMIT_LOG_INTERVAL_MS;
     if (isDue) this.#loggedCommitAt = clock.now();
-    log(isDue ? "info" : "debug", reason);
+    log(isDue ? "info" : "debug", reason + rest);
   }
 
   #peerOptions() {

@@ -6,6 +6,7 @@ import type { Runtime } from "../async/runtime.ts";
 import type { Engine, EngineSpec, StepEngine } from "../engine/engine.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
+import { planLine } from "./job_outlook.ts";
 import type { HeldState } from "../step/own_attempt.ts";
 import { innerLoopWork, microBatchWork, type WorkKind } from "../step/work_kinds.ts";
 
@@ -51,6 +52,8 @@ export class JobLoader {
       ...engineLimits,
     });
     log("info", `job ${job.jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
+    const plan = planLine(job);
+    if (plan !== null) log("info", `job ${job.jobId}: ${plan}`);
     return { engine, work, layout, pissaDigest, held: { committed: { step: 0, digest }, pending: null } };
   }
 

@@ -86,8 +86,9 @@ const pushExport = userRoute("post", `${PATH}/{export_id}/push`, "pushExport", {
 
 export function addExportRoutes(api: Api, { exports, hidePaths }: ApiServices): void {
   addDescribed(api, createExport, async (c) => {
-    const body = await readJson(c, MAX_BODY_BYTES);
-    return c.json(exportView(exports.create(pathParameter(c, "id"), body), hidePaths), 200);
+    const [id, body] = [pathParameter(c, "id"), await readJson(c, MAX_BODY_BYTES)];
+    await exports.check(id, body);
+    return c.json(exportView(exports.create(id, body), hidePaths), 200);
   });
 
   api.openapi(listExports, (c) => {

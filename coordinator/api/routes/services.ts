@@ -41,6 +41,13 @@ export interface ApiServices {
   /** Keys with roles and quotas, made over the API. */
   readonly apiKeys: ApiKeys;
   readonly audit: AuditLog;
+  /** Another key of an admin: for programs that may read the data folder. */
+  readonly folderKey: string;
+  /** A consistent copy of the data folder. Throws `storage`. */
+  readonly openBackup: () => Promise<{
+    readonly stream: ReadableStream<Uint8Array>;
+    readonly missing: readonly string[];
+  }>;
   /** Join tokens and workers' credentials. */
   readonly access: Access;
   /** Default lifetime of a join token; null: unlimited. */

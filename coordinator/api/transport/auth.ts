@@ -18,6 +18,14 @@ declare module "hono" {
   }
 }
 
+interface Keys {
+  /** The operator's. */
+  readonly configuredKeys: readonly string[];
+  readonly apiKeys: Pick<ApiKeys, "identify">;
+  /** Of whoever may read the data folder. */
+  readonly folderKey: string;
+}
+
 /** What programs on this machine, and configured keys, may do: everything. */
 const admin = (name: string): Caller => ({ keyId: null, name, role: "admin", quotas: NO_QUOTAS });
 
@@ -25,20 +33,18 @@ const admin = (name: string): Caller => ({ keyId: null, name, role: "admin", quo
  * Finds who asks: the holder of a configured key, or of one that was made here. Without a configured key, programs on this
  * machine need none. Throws `unauthorized`, or 403 for another machine or a web page.
  */
-export function requireUser(
-  configured: readonly string[],
-  apiKeys: Pick<ApiKeys, "identify">,
-): MiddlewareHandler {
+export function requireUser(keys: Keys): MiddlewareHandler {
   return async (c, next) => {
-    c.set("caller", callerOf(c, configured, apiKeys));
+    c.set("caller", callerOf(c, keys));
     await next();
   };
 }
 
-function callerOf(c: Context, configured: readonly string[], apiKeys: Pick<ApiKeys, "identify">): Caller {
+function callerOf(c: Context, { configuredKeys: configured, apiKeys, folderKey }: Keys): Caller {
   const token = bearerOf(c);
   const known = token === "" ? null : apiKeys.identify(token);
   if (known !== null) return known;
+  if (token !== "" && equalSecrets(token, folderKey)) return admin("the data folder");
   if (configured.length === 0) {
     assertLocalCaller(c);
     return admin("this machine");

@@ -3,7 +3,7 @@ import type { OpenAPIHono, RouteConfig } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { nearestName } from "../../job_request/nearest_name.ts";
+import { nearestName } from "../../../shared/std/nearest_name.ts";
 
 /** Parameters that are objects: `name[key]=value`. */
 const DEEP_OBJECTS = ["metadata"];

@@ -28,7 +28,7 @@ export function parseRange(header: string | null, size: number): { start: number
 }
 
 /**
- * Answers GET and HEAD. Throws `storage` if the file cannot be read, `conflict` if its size is no longer the recorded one.
+ * Answers GET and HEAD. Throws `not_found` if the file is gone, `storage` if it cannot be read, `conflict` if its size is no longer the recorded one.
  */
 export async function serveFile(request: Request, file: ServedFile): Promise<Response> {
   const headers = new Headers({
@@ -56,6 +56,11 @@ async function openPart(file: ServedFile, start: number, end: number): Promise<R
   try {
     opened = await Deno.open(file.path);
   } catch (thrown) {
+    // Deleted since its checksum was verified; once it is open it stays readable.
+    if (thrown instanceof Deno.errors.NotFound) {
+      const message = `${quote(file.filename)} has just been deleted`;
+      throw new LoraFleetError("not_found", message, { cause: thrown });
+    }
     const message = `cannot read ${quote(file.filename)}: ${messageOf(thrown)}`;
     throw new LoraFleetError("storage", message, { cause: thrown });
   }

@@ -26,6 +26,33 @@ Deno.test("ranges: open-ended, closed, suffix, and those that may be ignored", (
   }
 });
 
+Deno.test("a download that is open ends whole though its file is deleted or replaced on the way", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const content = "0123456789".repeat(200_000);
+    const file = { path: `${folder}/f`, size: content.length, sha256: "ab", filename: "f" };
+    for (const [range, end] of [["bytes=0-", content.length], ["bytes=0-1999000", 1_999_001]] as const) {
+      for (const replacement of [null, "x".repeat(content.length)]) {
+        await Deno.writeTextFile(file.path, content);
+        const response = await serveFile(new Request("http://localhost/", { headers: { range } }), file);
+        const reader = response.body!.getReader();
+        let text = new TextDecoder().decode((await reader.read()).value);
+        await Deno.remove(file.path);
+        if (replacement !== null) await Deno.writeTextFile(file.path, replacement);
+        for (let part = await reader.read(); !part.done; part = await reader.read()) {
+          text += new TextDecoder().decode(part.value);
+        }
+        assertEquals(text === content.slice(0, end), true, `${range} ${replacement?.length}`);
+      }
+    }
+    await Deno.remove(file.path);
+    const gone = await assertRejects(() => serveFile(new Request("http://localhost/"), file), LoraFleetError);
+    assertEquals(gone.code, "not_found");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("a file is served whole, in ranges, conditionally, and for HEAD", async () => {
   const folder = await Deno.makeTempDir();
   try {
@@ -60,7 +87,7 @@ Deno.test("a file is served whole, in ranges, conditionally, and for HEAD", asyn
     await Deno.writeTextFile(file.path, "changed");
     assertEquals((await assertRejects(() => get(), LoraFleetError, "7 bytes")).code, "conflict");
     await Deno.remove(file.path);
-    assertEquals((await assertRejects(() => get(), LoraFleetError)).code, "storage");
+    assertEquals((await assertRejects(() => get(), LoraFleetError)).code, "not_found");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -1,6 +1,7 @@
 /** The answer to a dry run, and the query that asks for one. */
 import { z } from "@hono/zod-openapi";
 import type { DryRun, DryRunQuestion } from "../../estimate/dry_run.ts";
+import { EXPORT_KINDS } from "../../../shared/job/export_kinds.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { invalidInput } from "../transport/errors.ts";
 
@@ -58,6 +59,9 @@ export const dryRunSchema = z.object({
     workers: z.number().nullable(),
     seconds: z.number().nullable(),
     cost: z.number().nullable(),
+  }),
+  exports: z.array(z.object({ kind: z.enum(EXPORT_KINDS), obstacle: z.string().nullable() })).openapi({
+    description: "Forms in which the result can be had; obstacle: why one cannot",
   }),
   warnings: z.array(z.string()),
 }).openapi("FineTuningJobDryRun");

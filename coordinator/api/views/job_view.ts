@@ -7,6 +7,7 @@ import {
   quantizationSchema,
   trainingSchema,
 } from "../../../shared/job/job_spec_schema.ts";
+import { afterwardsSchema } from "../../job_request/afterwards.ts";
 import { jobErrorSchema, type JobRecord, jobStatusSchema } from "../../jobs/record/job.ts";
 import { seconds, timestamp } from "./list_view.ts";
 
@@ -80,6 +81,12 @@ export const jobSchema = z.object({
   training: trainingSchema,
   dataset: datasetSchema,
   fleet: fleetSchema,
+  exports: afterwardsSchema.shape.exports.optional().openapi({
+    description: "Exports that follow the job's success",
+  }),
+  push: afterwardsSchema.shape.push.unwrap().optional().openapi({
+    description: "The push that follows the job's success (training.push_to_hub)",
+  }),
   owner: z.string().optional().openapi({
     description: "The id of the API key that submitted it, if it was made here",
   }),
@@ -126,6 +133,7 @@ export function jobView(job: JobRecord): z.output<typeof jobSchema> {
     training: spec.training,
     dataset: spec.dataset,
     fleet: spec.fleet,
+    ...afterwardsView(job),
     ...job.owner === undefined ? {} : { owner: job.owner },
   };
 }
@@ -135,4 +143,10 @@ function integrationsOf({ tracking }: JobRecord): z.output<typeof jobSchema>["in
   const wandb = tracking?.wandb ?? null;
   if (wandb === null || wandb.project === null) return null;
   return [{ type: "wandb", wandb: { ...wandb, project: wandb.project } }];
+}
+
+function afterwardsView({ afterwards }: JobRecord) {
+  if (afterwards === undefined) return {};
+  const { exports, push } = afterwards;
+  return { ...exports.length === 0 ? {} : { exports }, ...push === null ? {} : { push } };
 }

@@ -6,7 +6,6 @@ import { type MergedModel, openMerged } from "../../../shared/checkpoint/merge/m
 import { planAdapterGguf } from "./adapter_gguf.ts";
 import { planGguf, typeFor } from "./gguf_file.ts";
 import { planModelGguf } from "./model_gguf.ts";
-import { modelfile } from "./modelfile.ts";
 
 async function merged(name: LadderCaseName): Promise<MergedModel> {
   const { modelFolder, adapterFolder, lora, doubleQuantization } = loadLadderCase(name);
@@ -89,14 +88,4 @@ Deno.test("an adapter's GGUF has both tensors of each layer", async () => {
   for (const text of ["adapter.lora.alpha", "blk.0.ffn_down.weight.lora_a", "blk.1.attn_k.weight.lora_b"]) {
     assert(contains(bytes, text), text);
   }
-});
-
-Deno.test("the Modelfile knows ChatML, Llama 3 and Mistral, and leaves other prompts as they are", () => {
-  const chat = modelfile("./a.gguf", null, "{{ '<|im_start|>' }}");
-  assert(chat.startsWith("FROM ./a.gguf\nTEMPLATE") && chat.includes('PARAMETER stop "<|im_end|>"'), chat);
-  const adapter = modelfile("base", "./b.gguf", null);
-  assertEquals(
-    adapter,
-    'FROM base\nADAPTER ./b.gguf\nTEMPLATE """{{ .Prompt }}"""\nPARAMETER temperature 0\n',
-  );
 });

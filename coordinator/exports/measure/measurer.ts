@@ -70,10 +70,7 @@ class ExportMeasurer implements Measurer {
   look(): void {
     if (this.#isLooking || !this.#isStarted) return;
     this.#isLooking = true;
-    this.#keepLooking().catch((thrown) => {
-      this.#isLooking = false;
-      if (!this.#stopping.signal.aborted) this.#options.onDefect("merges are not measured any more", thrown);
-    });
+    this.#keepLooking().catch(() => this.#isLooking = false);
   }
 
   async task(worker: string, exportId: string): Promise<MeasureTask> {
@@ -104,11 +101,18 @@ class ExportMeasurer implements Measurer {
     return fleet.measurers().workers.some(({ worker }) => !failed.includes(worker));
   }
 
+  /** Rejects when the coordinator stops. */
   async #keepLooking(): Promise<void> {
-    const { exports, clock } = this.#options;
-    while (this.#isStarted && exports.all().some(isUnmeasured)) {
-      await this.#lookOnce();
-      this.#onChange();
+    const { exports, clock, onDefect } = this.#options;
+    for (let reported = ""; this.#isStarted && exports.all().some(isUnmeasured);) {
+      try {
+        await this.#lookOnce();
+        this.#onChange();
+      } catch (thrown) {
+        // A full disk, say: the next look finds room, or the same defect again.
+        if (reported !== messageOf(thrown)) onDefect("a merge is not measured", thrown);
+        reported = messageOf(thrown);
+      }
       await clock.sleep(LOOK_EVERY_MS, this.#stopping.signal);
     }
     this.#isLooking = false;

@@ -2,6 +2,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { measureTaskSchema } from "../../../shared/protocol/messages_measure.ts";
 import { decodeMicroBatch } from "../../../shared/protocol/micro_batch_codec.ts";
 import { toMicroBatch } from "../../../shared/data/packing/packing.ts";
+import { bytesOf } from "../../../tests/hub/content.ts";
+import { startHub, WRITER_TOKEN } from "../../../tests/hub/hub.ts";
 import { createNatsKeys } from "../../../shared/bus/nats_keys.ts";
 import { workerIdOf } from "../../../shared/protocol/ids.ts";
 import { errorOf, withWorld, type World, type WorldOptions } from "../../testing/app_fixture.ts";
@@ -180,3 +182,25 @@ Deno.test("a measurement that cannot be prepared is told, and no other worker is
     const { measurement } = world.services.exports.get(exported.jobId, exported.id);
     assertEquals([measurement!.status, measurement!.reason], ["failed", "no row has a token to predict"]);
   }));
+
+Deno.test("a push waits for the numbers, unless nobody can measure", async () => {
+  await using hub = await startHub();
+  const settings = { endpoint: hub.endpoint, token: WRITER_TOKEN, offline: false, cacheFolder: "/nowhere" };
+  await withWorld({ ...WORLD, hub: settings }, async (world) => {
+    const cardOn = async (repo: string) =>
+      new TextDecoder().decode(await bytesOf(hub.repo("model", repo).tree().get("README.md")!.content));
+    const { jobId, id } = await merged(world);
+    const push = (repo: string) => world.services.exports.push(jobId, id, { hub_model_id: repo });
+    const isPushed = (record: ExportRecord) => record.push?.status === "succeeded";
+    push("org/early");
+    await untilExport(world, { jobId, id }, isPushed);
+    assertMatch(await cardOn("org/early"), /Not measured: no worker has measured it yet/);
+
+    const worker = join(world);
+    await untilExport(world, { jobId, id }, isRunning);
+    assertEquals(push("org/late").push!.status, "queued");
+    await put(worker, { type: "measured", attempt: world.fleet.asked.at(-1)!.attempt, drift: DRIFT });
+    await untilExport(world, { jobId, id }, isPushed);
+    assertMatch(await cardOn("org/late"), /On 2 training rows with 4 labels/);
+  });
+});

@@ -1,10 +1,10 @@
 /** Writes the files of an export: what each kind consists of. */
 import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
-import { chooseTemplate } from "../../../shared/data/tokenizer/files/named_templates.ts";
 import { loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { ggufModelName } from "../../../shared/gguf/tokenizer/model_name.ts";
 import { tokenizerMetadata } from "../../../shared/gguf/tokenizer/tokenizer_metadata.ts";
 import { planAdapterGguf } from "../gguf/adapter_gguf.ts";
+import { chatOf } from "../gguf/chat_of_model.ts";
 import { modelfile } from "../gguf/modelfile.ts";
 import { planModelGguf } from "../gguf/model_gguf.ts";
 import { readDeltas } from "../../../shared/checkpoint/merge/adapter_deltas.ts";
@@ -79,10 +79,10 @@ async function planGgufModel(task: ExportTask): Promise<PlannedFiles> {
   const model = await openMerged({ ...task, base: request.base ?? "nf4" });
   const tokenizer = await tokenizerMetadata(modelFolder, model.spec.vocabSize);
   const type = request.quantization ?? "F16";
-  const { addedTokens, chatTemplate } = await loadTokenizer(modelFolder);
-  const gguf = planModelGguf(model, type, ggufModelName(name, addedTokens), tokenizer);
+  const loaded = await loadTokenizer(modelFolder);
+  const gguf = planModelGguf(model, type, ggufModelName(name, loaded.addedTokens), tokenizer);
   const filename = `${name}-${type}.gguf`;
-  const ollama = modelfile(`./${filename}`, null, chooseTemplate(chatTemplate, false));
+  const ollama = modelfile(`./${filename}`, null, chatOf(loaded));
   return {
     bytes: gguf.totalBytes + ollama.length,
     async write(output) {
@@ -98,7 +98,7 @@ async function planGgufAdapter(task: ExportTask): Promise<PlannedFiles> {
   const type = request.quantization === "F16" ? "F16" : "F32";
   const gguf = planAdapterGguf(spec, readDeltas(adapterPath, lora), type, name);
   const filename = `${name}-lora-${type}.gguf`;
-  const ollama = modelfile(modelName, `./${filename}`, await chatTemplateOf(modelFolder));
+  const ollama = modelfile(modelName, `./${filename}`, chatOf(await loadTokenizer(modelFolder)));
   return {
     bytes: gguf.totalBytes + ollama.length,
     async write(output) {
@@ -106,10 +106,6 @@ async function planGgufAdapter(task: ExportTask): Promise<PlannedFiles> {
       await output.text("Modelfile", ollama);
     },
   };
-}
-
-async function chatTemplateOf(modelFolder: string): Promise<string | null> {
-  return chooseTemplate((await loadTokenizer(modelFolder)).chatTemplate, false);
 }
 
 /** The adapter as PEFT saves it, with the tokenizer and the model card beside it. */

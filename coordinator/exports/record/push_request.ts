@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 import { checkTarget } from "../../../shared/hub/push_target.ts";
-import { type ExportPush, type ExportRecord, isPushing } from "./export_record.ts";
+import { type ExportPush, type ExportRecord, isEnded, isPushing } from "./export_record.ts";
 
 export const pushBodySchema = z.strictObject({
   /** `org/name`, or a name in the account of the coordinator's token. */
@@ -14,6 +14,7 @@ export const pushBodySchema = z.strictObject({
 
 /**
  * The push to store, or null if the same one is on its way.
+ * @param mayBeUnfinished the push waits for its export
  * @throws LoraFleetError `invalid_request` naming the field, `conflict` if the export is unfinished or something else is being
  * pushed to that repository
  */
@@ -21,6 +22,7 @@ export function parsePush(
   body: unknown,
   record: ExportRecord,
   others: readonly ExportRecord[],
+  mayBeUnfinished = false,
 ): ExportPush | null {
   const parsed = pushBodySchema.safeParse(body);
   if (!parsed.success) {
@@ -32,7 +34,7 @@ export function parsePush(
   }
   const { hub_model_id: repo, hub_revision: branch } = parsed.data;
   checkTarget({ repo, branch });
-  if (record.status !== "succeeded") {
+  if (record.status !== "succeeded" && !(mayBeUnfinished && !isEnded(record))) {
     const message = `the export ${quote(record.id)} is ${record.status}; a push needs its files`;
     throw new LoraFleetError("conflict", message, { param: "export_id" });
   }

@@ -18,7 +18,7 @@ export interface ExportServiceOptions {
   /** Whose workers measure merges. */
   readonly fleet: Pick<Fleet, "measurers" | "askToMeasure">;
   readonly artifacts: ArtifactStore;
-  readonly models: Pick<ModelRegistry, "resolve">;
+  readonly models: Pick<ModelRegistry, "resolve" | "describe">;
   readonly clock: Pick<Clock, "now" | "sleep">;
   readonly newId: NewId;
   readonly run: RunExport;

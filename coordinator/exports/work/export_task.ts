@@ -78,7 +78,7 @@ export function assertUnchanged({ spec, modelHash }: JobRecord, hash: string): v
 }
 
 /** The job's suffix, or the base model's last name and the job: letters, digits, dots and hyphens. */
-function resultName({ id, spec, suffix }: JobRecord): string {
+export function resultName({ id, spec, suffix }: JobRecord): string {
   const base = spec.model.replace(/@[^@/]*$/, "").split("/").findLast((part) => part !== "") ?? "model";
   return `${base}-${suffix ?? id.slice(0, 14)}`.replaceAll(/[^A-Za-z0-9._-]+/g, "-");
 }

@@ -3,7 +3,8 @@ import type { ExportServiceOptions } from "./export_context.ts";
 import { errorOf, putAnyway } from "./end_of_work.ts";
 import { exportTaskOf } from "./export_task.ts";
 import { createProgressEvents } from "./progress_events.ts";
-import type { ExportRecord, MeasurementState } from "../record/export_record.ts";
+import { type ExportRecord, isPushing, type MeasurementState } from "../record/export_record.ts";
+import { failPush } from "./run_push_of.ts";
 import { isMeasured } from "../record/export_request.ts";
 
 const UNMEASURED: MeasurementState = { status: "waiting", worker: null, reason: null, failures: [] };
@@ -49,5 +50,6 @@ export async function runExportOf(
     const error = errorOf(options, `export ${id} failed`, thrown);
     putAnyway(options, id, { status: "failed", finishedAt: clock.now(), error, files: [] });
     events.failed();
+    if (isPushing(exports.get(id)!)) failPush(options, id, `its export failed: ${error.message}`);
   }
 }

@@ -52,3 +52,12 @@ export async function runPushOf(
     event("error", `is not pushed: ${error.message}`);
   }
 }
+
+/** A push whose export is not there to be pushed. */
+export function failPush(options: ExportServiceOptions, id: string, message: string): void {
+  const { jobId, push } = options.exports.get(id)!;
+  const error = { code: "conflict", message, param: null };
+  putAnyway(options, id, { push: { ...push!, status: "failed", error } });
+  const data = { export_id: id, hub_model_id: push!.hub_model_id };
+  options.jobs.record(jobId, "error", `Export ${id} is not pushed: ${message}`, data);
+}

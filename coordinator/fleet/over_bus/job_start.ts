@@ -1,9 +1,10 @@
 /**
  * Where a job's training starts. In this order: after the newest commit of its log, if workers may still hold that state; after
- * the newest commit whose state is stored; from the initial adapter; from the seed.
+ * the newest commit whose state is stored; without a log, from the newest stored state; from the initial adapter; from the seed.
  */
 import type { CommitEntry } from "../../../shared/protocol/messages_coordinator.ts";
 import * as subjects from "../../../shared/protocol/subjects.ts";
+import type { InitialState } from "../../planning/initial_adapter.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { StoredState } from "../../storage/artifact_store.ts";
 import { DamagedFileError } from "../../storage/verified_file.ts";
@@ -65,6 +66,7 @@ export async function prepareStart(
   }
 
   const base = memo.base ??= (isOurs ? await newestStored(context, job.id, entries, observer) : null) ??
+    (entries.length === 0 ? await baseWithoutLog(job, observer, clock.now()) : null) ??
     initialBase(job, clock.now());
   await bus.deleteStream(log);
   await bus.ensureStream(log, subjects.commitsSubject(job.id));
@@ -82,11 +84,30 @@ export async function prepareStart(
  * The first commit of a job that trains on from an earlier job's adapter (step 0), or from its whole state: workers load it from the
  * coordinator.
  */
-function initialBase({ id, specHash, initial }: PlannedJob, now: number): StoredCommit | null {
-  if (initial === null || initial === undefined) return null;
-  const entry = initialCommit({ jobId: id, startId: "", specHash }, initial.digest, now);
-  const { step = 0, maxAbs = "" } = initial;
-  return { entry: { ...entry, step, maxAbs }, state: initial };
+function initialBase(job: PlannedJob, now: number): StoredCommit | null {
+  const { initial = null } = job;
+  return initial === null ? null : firstCommit(job, initial, now);
+}
+
+/** The broker's store is gone, or the data folder has come from a backup, which has none. */
+async function baseWithoutLog(
+  job: PlannedJob,
+  observer: JobObserver,
+  now: number,
+): Promise<StoredCommit | null> {
+  const state = await job.storedState?.() ?? null;
+  if (state === null) return null;
+  const message =
+    "The broker has no log of this job: training goes on from the newest stored state, that of step " +
+    `${state.step}.`;
+  observer.event("warn", message);
+  return firstCommit(job, state, now);
+}
+
+function firstCommit({ id, specHash }: PlannedJob, state: InitialState, now: number): StoredCommit {
+  const entry = initialCommit({ jobId: id, startId: "", specHash }, state.digest, now);
+  const { step = 0, maxAbs = "" } = state;
+  return { entry: { ...entry, step, maxAbs }, state };
 }
 
 /** Whether the adapter's files are as they were stored; if not, a worker writes them again. */

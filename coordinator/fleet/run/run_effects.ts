@@ -1,6 +1,8 @@
 /** Carries out what a run's decisions ask for: queue, log and artifact store, the job's observer, the end of the run. */
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { STATE_FILE_NAME } from "../../../shared/protocol/checkpoint_format.ts";
+import type { PlannedJob } from "../../planning/planned_job.ts";
+import { SUSPECT_STEPS } from "../../storage/kept_states.ts";
 import type { StepEffect } from "../../training/state/effects.ts";
 import { appendCommit } from "./commit_log.ts";
 import { failRun, type RunContext } from "./run_context.ts";
@@ -85,9 +87,14 @@ async function report(
   const { step, outcome } = effect.report;
   if (outcome.type !== "written") return;
   await observer.checkpointWritten(step, outcome.files.filter(({ name }) => name !== STATE_FILE_NAME));
-  // One state suffices, and each is three times the size of the adapter. A leftover only wastes space.
-  return await artifacts.dropStates(job.id, run.training.storedStep)
+  // A leftover only wastes space.
+  return await artifacts.dropStates(job.id, run.training.storedStep, mayGoBack(job) ? SUSPECT_STEPS : 0)
     .catch((thrown) => onDefect(`older training states of ${job.id} are left behind`, thrown));
+}
+
+/** Whether the training goes back to an earlier state if it diverges, which it does once. */
+function mayGoBack({ spec, halvedAfter = null }: PlannedJob): boolean {
+  return spec.training.on_divergence === "halve_learning_rate" && halvedAfter === null;
 }
 
 /** After all other effects. */

@@ -81,6 +81,7 @@ function refusedWords(path: string): string {
 
 function ruled(rule: FieldRule): Omit<Row, "field"> {
   switch (rule.kind) {
+    case "afterwards":
     case "tracking":
       return { treatment: "done", words: rule.words };
     case "resumed":

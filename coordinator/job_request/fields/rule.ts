@@ -20,6 +20,8 @@ export type FieldRule =
     readonly values: Readonly<Record<string, unknown>>;
     readonly reason: string;
   }
+  /** Read by afterwards.ts; `words` say for what. */
+  | { readonly kind: "afterwards"; readonly words: string }
   /** Read by tracking.ts; `words` say for what. */
   | { readonly kind: "tracking"; readonly words: string }
   /**
@@ -63,6 +65,7 @@ export const explained = (why: string, quiet: readonly unknown[] = []): FieldRul
   quiet,
 });
 
+export const afterwards = (words: string): FieldRule => ({ kind: "afterwards", words });
 export const tracked = (words: string): FieldRule => ({ kind: "tracking", words });
 
 /** The same rule for several names. */

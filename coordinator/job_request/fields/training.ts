@@ -1,12 +1,11 @@
 /** Fields of `TrainingArguments` and `SFTConfig` that decide the training. */
 import { DATASET_ALIASES } from "./dataset.ts";
+import { PUSH_RULES } from "./pushed.ts";
 import { alias, all, explained, type FieldRules, only } from "./rule.ts";
 import { AS_STORED, CHECKPOINTING, COMPUTE, PROCESSES } from "./reasons.ts";
 import { TRACKING_RULES } from "./tracked.ts";
 import { TRAINING_WITHOUT_EFFECT } from "./training_without_effect.ts";
 
-const UPLOAD =
-  "a finished job is pushed on request: POST /v1/fine_tuning/jobs/{id}/exports, and then …/exports/{export_id}/push";
 const WORKERS_CHOICE = only([false], "a worker's own --allow-cpu decides that");
 
 /** transformers' `AcceleratorConfig`, as `TrainingArguments.to_dict` writes it. */
@@ -32,6 +31,7 @@ export const TRAINING_RULES: FieldRules = {
   bf16: explained(COMPUTE, [false]),
   tf32: explained(COMPUTE, [false]),
   ...TRACKING_RULES,
+  ...PUSH_RULES,
   train_sampling_strategy: {
     kind: "translated",
     to: "dataset.shuffle",
@@ -77,7 +77,6 @@ export const TRAINING_RULES: FieldRules = {
   }),
   optim_target_modules: only([[]], "the optimizer is AdamW for all of the adapter"),
   loss_type: only(["nll"], "the loss is plain cross entropy"),
-  push_to_hub: only([false], UPLOAD),
   ...all(
     "hub_token push_to_hub_token",
     only([], "a token has no place in a job; the coordinator's HF_TOKEN is used"),

@@ -7,7 +7,7 @@ const LOGGING = "every step's metrics are in the job's events";
 const LOADING = "workers take micro-batches from a queue; there is no data loader";
 const RESTORING = "an interrupted job goes on from its last step by itself, bit by bit";
 const TRACKING = "it is for an experiment tracker";
-const HUB = "it is for the push to the hub, which is a request after training (…/exports/{export_id}/push)";
+const HUB = "nothing is pushed before the job has succeeded (hub_strategy)";
 const GONE = "transformers has dropped it, and it names hardware or code that workers do not use";
 
 export const TRAINING_WITHOUT_EFFECT: FieldRules = {
@@ -65,8 +65,7 @@ export const TRAINING_WITHOUT_EFFECT: FieldRules = {
   ),
   ...without(
     HUB,
-    `hub_model_id hub_strategy hub_private_repo hub_always_push hub_revision push_to_hub_model_id
-     push_to_hub_organization`,
+    "hub_always_push",
   ),
   trust_remote_code: meaningless(REMOTE_CODE),
   router_aux_loss_coef: meaningless("no base model here has experts with a router"),

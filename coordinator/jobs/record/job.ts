@@ -1,5 +1,6 @@
 /** A job as it is stored, and the names of the models that it makes. */
 import { z } from "zod";
+import { afterwardsSchema } from "../../job_request/afterwards.ts";
 import { trackingSchema } from "../../job_request/tracking.ts";
 import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { auditCountsSchema, NO_AUDITS } from "../../../shared/protocol/messages_coordinator.ts";
@@ -47,6 +48,8 @@ export const jobRecordSchema = z.strictObject({
   validationFile: z.string().nullable(),
   /** Null: no tracker. */
   tracking: trackingSchema.nullable().default(null),
+  /** What follows its success; left out: nothing. */
+  afterwards: afterwardsSchema.optional(),
   startedAt: z.number().nullable(),
   finishedAt: z.number().nullable(),
   estimatedFinishAt: z.number().nullable(),
@@ -92,7 +95,7 @@ export function isFinished(status: JobStatus): status is "succeeded" | "failed" 
 export function newJob(
   fields:
     & Pick<JobRecord, "id" | "createdAt" | "spec" | "suffix" | "metadata" | "validationFile">
-    & Partial<Pick<JobRecord, "tracking" | "owner">>,
+    & Partial<Pick<JobRecord, "tracking" | "owner" | "afterwards">>,
 ): JobRecord {
   return {
     tracking: null,

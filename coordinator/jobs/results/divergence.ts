@@ -7,7 +7,7 @@ import type { JobStore } from "../stores/job_store.ts";
 export interface LossWatch {
   /** Losses of the first steps. */
   readonly first: readonly number[];
-  /** Losses of the newest steps, as many. */
+  /** Losses of the newest steps, twice as many. */
   readonly recent: readonly number[];
 }
 
@@ -19,6 +19,8 @@ const WINDOW_STEPS = 20;
 const FACTOR = 2;
 /** In nats; a loss that begins near 0 may well double. */
 const MARGIN = 2;
+/** A peak among the first losses that is so far above the very first ones, in nats, is a divergence and no beginning. */
+const PEAK = 4;
 
 /** `reason` is null unless all of the newest steps are far worse than the first ones. */
 export function watchLoss(
@@ -27,20 +29,51 @@ export function watchLoss(
   loss: number,
 ): { readonly watch: LossWatch; readonly reason: string | null } {
   if (first.length < WINDOW_STEPS) return { watch: { first: [...first, loss], recent }, reason: null };
-  const newest = [...recent, loss].slice(-WINDOW_STEPS);
-  const watch = { first, recent: newest };
+  const watch = { first, recent: [...recent, loss].slice(-2 * WINDOW_STEPS) };
   if (badSteps(watch) < WINDOW_STEPS) return { watch, reason: null };
+  const newest = watch.recent.slice(-WINDOW_STEPS);
+  const before = isPeaked(first)
+    ? `it was ${startOf(first).toFixed(2)} when the training began`
+    : `that of the first ${WINDOW_STEPS} steps was ${startOf(first).toFixed(2)}`;
   const reason = `the training diverges: the mean loss of steps ${step - WINDOW_STEPS + 1} to ${step} is ` +
-    `${meanOf(newest).toFixed(2)}, that of the first ${WINDOW_STEPS} steps was ${meanOf(first).toFixed(2)}`;
+    `${meanOf(newest).toFixed(2)}, ${before}`;
   return { watch, reason };
 }
 
 /** How many of the newest steps in a row are far worse than the first ones. */
 export function badSteps({ first, recent }: LossWatch): number {
-  const start = meanOf(first);
+  const start = startOf(first);
   const bound = Math.max(FACTOR * start, start + MARGIN);
   return recent.length - 1 - recent.findLastIndex((loss) => loss <= bound);
 }
+
+/**
+ * How many of the newest steps are no good to go on from: the bad ones, and those before them whose losses were above the first
+ * ones' already, on their way up. 0 if the newest step is not bad.
+ */
+export function suspectSteps({ first, recent }: LossWatch): number {
+  const bad = badSteps({ first, recent });
+  if (bad === 0) return 0;
+  const start = startOf(first);
+  // What lies between the first losses and the kept ones is not known.
+  const known = recent.length < 2 * WINDOW_STEPS ? [...first, ...recent] : recent;
+  return known.length - 1 - known.findLastIndex((loss) => loss <= start);
+}
+
+/**
+ * The loss that the training began with. A rate that is far too high spoils the first steps already: their mean would call the
+ * wreck normal (docs/benchmarks/watchdogs.txt).
+ */
+function startOf(first: readonly number[]): number {
+  return isPeaked(first) ? earliest(first) : meanOf(first);
+}
+
+function isPeaked(first: readonly number[]): boolean {
+  return Math.max(...first) > earliest(first) + PEAK;
+}
+
+/** Before the first update, or after one in a warm-up. */
+const earliest = (first: readonly number[]) => Math.min(...first.slice(0, 2));
 
 /**
  * What an earlier process had watched up to a step; the newest losses begin anew.

@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { pcg32 } from "../../../shared/prng.ts";
 import { withWorld } from "../../testing/app_fixture.ts";
 import { fakePrepare } from "../../testing/fake_preparer.ts";
-import { NO_LOSSES, storedLosses, watchLoss } from "./divergence.ts";
+import { NO_LOSSES, storedLosses, suspectSteps, watchLoss } from "./divergence.ts";
 import { submit } from "../job_service_fixture.ts";
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index);
@@ -24,6 +24,53 @@ Deno.test("twenty steps in a row that are far worse than the first twenty are a 
     70,
     "the training diverges: the mean loss of steps 51 to 70 is 9.30, that of the first 20 steps was 2.50",
   ]);
+});
+
+Deno.test("a rate that spoils the first steps already is a divergence; one peak among them is none", () => {
+  // The demo with 10 and with 100 times its rate, rounded (docs/benchmarks/watchdogs.txt).
+  const tenfold = [
+    0.46,
+    0.47,
+    0.7,
+    2.3,
+    7.3,
+    10.6,
+    5.7,
+    4.5,
+    5.8,
+    4.3,
+    4,
+    3.9,
+    3.8,
+    3.6,
+    3.6,
+    3.5,
+    3.4,
+    3.4,
+    3.5,
+    3.7,
+  ];
+  const hundredfold = [0.46, 0.47, 6.7, 10.2, 8.7, 7.4, 5.4, ...range(13).map(() => 4)];
+  for (const first of [tenfold, hundredfold]) {
+    const [step, reason] = stoppedAt([...first, ...range(60).map(() => 3.2)])!;
+    assertEquals(step, 40);
+    assertMatch(reason, /steps 21 to 40 is 3\.20, it was 0\.46 when the training began$/);
+    const watch = [...first, ...range(20).map(() => 3.2)]
+      .reduce((watch, loss, index) => watchLoss(watch, index + 1, loss).watch, NO_LOSSES);
+    assertEquals(40 - suspectSteps(watch), 1, "the step before the rise");
+  }
+  const onePeak = range(20).map((step) => step === 6 ? 9 : 2.5);
+  assertEquals(stoppedAt([...onePeak, ...range(300).map((index) => 4 + index % 2 / 2)]), null);
+});
+
+Deno.test("steps that lead to a divergence are suspect, and none are without one", () => {
+  const watchOf = (losses: readonly number[]) =>
+    losses.reduce((watch, loss, index) => watchLoss(watch, index + 1, loss).watch, NO_LOSSES);
+  const start = range(20).map(() => 2.5);
+  const after = (losses: readonly number[]) => suspectSteps(watchOf([...start, ...losses]));
+  assertEquals([after([]), after([1, 2, 3]), after([1, 1, 9]), after([1, 2.6, 3, 4, 9, 9])], [0, 0, 1, 5]);
+  assertEquals(after([...range(30).map(() => 4), ...range(20).map(() => 9)]), 40);
+  assertEquals(suspectSteps(NO_LOSSES), 0);
 });
 
 Deno.test("peaks, noise, a slow rise, a loss near 0 that doubles and a bad beginning are none", () => {

@@ -4,7 +4,7 @@ import { stuckLoss, stuckLossStep } from "../../planning/evaluation/stuck_loss.t
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import type { JobStore } from "../stores/job_store.ts";
 import { committedLosses } from "./committed_losses.ts";
-import { badSteps, type LossWatch, NO_LOSSES, storedLosses, watchLoss } from "./divergence.ts";
+import { type LossWatch, NO_LOSSES, storedLosses, suspectSteps, watchLoss } from "./divergence.ts";
 
 export interface LossGuardParts {
   readonly store: Pick<JobStore, "eventsSince">;
@@ -28,9 +28,9 @@ export class LossGuard {
     this.#watch = storedLosses(this.#parts.store, this.#job.id, step, this.#job.spec.resumed_state?.step);
   }
 
-  /** Newest steps that are part of a divergence. */
-  get badSteps(): number {
-    return badSteps(this.#watch);
+  /** Newest steps that are part of a divergence, or lead to it. */
+  get suspectSteps(): number {
+    return suspectSteps(this.#watch);
   }
 
   /** After each commit, whose event is stored. Returns why the training diverges; null if it does not. */

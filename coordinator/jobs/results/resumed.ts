@@ -56,13 +56,20 @@ export async function onResumed(
     `${PARAM} (${
       quote(from)
     }): goes on after step ${step} of ${job.id} with its adapter, moments and place in ` +
-    "the data; settings that were left out are that job's.";
+    "the data; settings that were left out are that job's." + lostBetween(job.spec);
   return {
     ...request,
     spec: { ...merged, resumed_state: { model: name, step, digest: commit!.digest } },
     validationFile,
     warnings: [...warnings, note],
   };
+}
+
+/** What no training state holds. */
+function lostBetween({ fleet }: JobSpec): string {
+  return fleet.gradient_codec === "int8"
+    ? " Its gradients were int8: what its workers carried over of the rounding to int8 is lost, at most half a step of the scale."
+    : "";
 }
 
 function fromAdapter(

@@ -129,6 +129,9 @@ export interface JobStore {
   /** Writes to the disk without changing anything. */
   probe(): void;
 
+  /** Copies everything into a new file while others go on. Throws `storage`. */
+  copyTo(path: string): Promise<void>;
+
   close(): void;
 }
 

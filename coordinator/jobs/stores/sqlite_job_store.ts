@@ -2,6 +2,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { quote } from "../../../shared/errors.ts";
+import { copyDatabase } from "../../storage/copy_database.ts";
 import { inTransaction, onDatabase } from "../../storage/sqlite.ts";
 import { isFinished, jobRecordSchema, type JobStatus, jobStatusSchema } from "../record/job.ts";
 import { openJobDatabase, SCHEMA_VERSION } from "./job_database.ts";
@@ -75,6 +76,7 @@ export function openSqliteJobStore(
     ...fileLists(records),
     // Rewriting the version sends a page through the log to the disk, as any record does.
     probe: () => onDatabase("store a record", () => db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)),
+    copyTo: (path) => copyDatabase(db, path),
     close: () => db.close(),
   };
 }

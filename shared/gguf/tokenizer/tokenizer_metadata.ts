@@ -24,13 +24,9 @@ type Bpe = z.output<typeof bpeSchema>;
  */
 export async function tokenizerMetadata(folder: string, vocabSize: number): Promise<GgufMetadata> {
   const [json, tokenizer] = [await readTokenizerJson(folder), await loadTokenizer(folder)];
+  assertKnownTokenizer(json);
   const parsed = bpeSchema.safeParse(json.model);
-  if (!parsed.success || !["BPE", undefined].includes(json.model.type)) {
-    const message =
-      `GGUF is not possible for this model: its tokenizer is ${quote(json.model.type)}; byte-level BPE and ` +
-      `SentencePiece's BPE are`;
-    throw new LoraFleetError("invalid_request", message, { param: "kind" });
-  }
+  if (!parsed.success) throw unknownKind(json);
   const vocabulary = tokensOf(parsed.data, tokenizer, vocabSize);
   const model = parsed.data.byte_fallback === true
     ? sentencePiece(parsed.data, json, vocabulary)
@@ -38,6 +34,22 @@ export async function tokenizerMetadata(folder: string, vocabSize: number): Prom
   return [...model, ...specials(tokenizer, parsed.data, vocabSize)].map((
     [key, value],
   ) => [`tokenizer.${key}`, value]);
+}
+
+/**
+ * Needs no vocabulary.
+ * @throws LoraFleetError `invalid_request` for a tokenizer that llama.cpp does not have
+ */
+export function assertKnownTokenizer(json: TokenizerJson): void {
+  if (!["BPE", undefined].includes(json.model.type)) throw unknownKind(json);
+  if (json.model["byte_fallback"] !== true) preTokenizerName(json);
+}
+
+function unknownKind({ model }: TokenizerJson): LoraFleetError {
+  const message =
+    `GGUF is not possible for this model: its tokenizer is ${quote(model.type)}; byte-level BPE and ` +
+    `SentencePiece's BPE are`;
+  return new LoraFleetError("invalid_request", message, { param: "kind" });
 }
 
 interface Vocabulary {

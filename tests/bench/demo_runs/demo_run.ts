@@ -39,15 +39,17 @@ export function demoOptions(workerCount: number, maxSteps: number): DemoOptions 
   };
 }
 
-/**
- * Starts a fleet, trains and scores the adapter.
- * @param training job fields that all runs of a comparison share
- */
-export async function train(
-  { name, change, training: own = {} }: Run,
-  options: DemoOptions,
-  training: Record<string, unknown> = {},
-): Promise<Trained> {
+type Fleet = Awaited<ReturnType<typeof startFleet>>;
+
+interface Machine {
+  readonly fleet: Fleet;
+  readonly folder: string;
+  readonly children: Children;
+  readonly env: Record<string, string>;
+}
+
+/** Starts a fleet for as long as the body runs. */
+async function withFleet<T>(options: DemoOptions, body: (machine: Machine) => Promise<T>): Promise<T> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-bench-" });
   const logFolder = join(folder, "logs");
   await Deno.mkdir(logFolder);
@@ -62,23 +64,69 @@ export async function train(
       ignoreGpu: options.ignoreGpu,
       onWorkerLost: (message) => console.error(message),
     });
-    const { api } = fleet;
-    const file = await api.uploadDataset(options.datasetPath, "train.jsonl");
-    const request = jobRequest(options, file.id);
-    const { id } = await api.createJob({
-      ...{ ...request, training: { ...request["training"] as object, ...training, ...own } },
-      ...change,
-    });
-    const losses: Trained["losses"][number][] = [];
-    let gradientBytes = 0;
-    for await (const event of api.events(id)) {
-      if (event.kind === "metrics") {
-        const { metrics } = event;
-        losses.push({ loss: metrics.train_loss, dataStep: metrics.data_step ?? metrics.step });
-        gradientBytes = event.metrics.gradient_bytes_sent;
-      } else if (event.level !== "info") console.error(event.message);
+    return await body({ fleet, folder, children, env });
+  } finally {
+    stopper.abort();
+    await children.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** @param training job fields that all runs of a comparison share */
+async function runJob(
+  { api }: Fleet,
+  { change, training: own = {} }: Run,
+  options: DemoOptions,
+  training: Record<string, unknown>,
+) {
+  const file = await api.uploadDataset(options.datasetPath, "train.jsonl");
+  const request = jobRequest(options, file.id);
+  const { id } = await api.createJob({
+    ...{ ...request, training: { ...request["training"] as object, ...training, ...own } },
+    ...change,
+  });
+  const losses: Trained["losses"][number][] = [];
+  let gradientBytes = 0;
+  for await (const event of api.events(id)) {
+    if (event.kind === "metrics") {
+      const { metrics } = event;
+      losses.push({ loss: metrics.train_loss, dataStep: metrics.data_step ?? metrics.step });
+      gradientBytes = event.metrics.gradient_bytes_sent;
+    } else if (event.level !== "info") console.error(event.message);
+  }
+  return { job: await api.job(id), losses, gradientBytes };
+}
+
+/** The losses of several runs on one fleet, each until its end, whatever that is. */
+export async function lossesOf(
+  runs: readonly Run[],
+  options: DemoOptions,
+  training: Record<string, unknown>,
+  report: (run: Run, losses: readonly number[], outcome: string) => void,
+): Promise<void> {
+  await withFleet(options, async ({ fleet }) => {
+    for (const run of runs) {
+      const { job, losses } = await runJob(fleet, run, options, training);
+      const outcome = job.error === null ? job.status : `${job.status}: ${job.error?.message}`;
+      report(run, losses.map(({ loss }) => loss), outcome);
     }
-    const job = await api.job(id);
+    await fleet.stop();
+  });
+}
+
+/**
+ * Starts a fleet, trains and scores the adapter.
+ * @param training job fields that all runs of a comparison share
+ */
+export async function train(
+  run: Run,
+  options: DemoOptions,
+  training: Record<string, unknown> = {},
+): Promise<Trained> {
+  const { name } = run;
+  return await withFleet(options, async ({ fleet, folder, children, env }) => {
+    const { api } = fleet;
+    const { job, losses, gradientBytes } = await runJob(fleet, run, options, training);
     if (job.status !== "succeeded") {
       throw new Error(`training ${name} failed: the job ended as ${job.status}: ${job.error?.message}`);
     }
@@ -101,9 +149,5 @@ export async function train(
     }, env);
     const heldOut = { heldOutLoss: score.eval_loss ?? NaN, exactMatch: score.exact_match };
     return { name, gpuNames: fleet.gpuNames, losses, gradientBytes, ...heldOut };
-  } finally {
-    stopper.abort();
-    await children.close();
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 }

@@ -1,5 +1,5 @@
 /** The arguments of `deno task bench`. */
-import { nearestName } from "../../../coordinator/job_request/nearest_name.ts";
+import { nearestName } from "../../../shared/std/nearest_name.ts";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
 
 /**

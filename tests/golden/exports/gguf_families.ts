@@ -49,6 +49,7 @@ async function write(path: string, name: string, given: Readonly<Record<string, 
 
 export interface WrittenFamily {
   readonly modelFolder: string;
+  readonly adapterFolder: string;
   readonly adapterPath: string;
   readonly lora: LoraSpec;
 }
@@ -69,6 +70,14 @@ export async function writeFamily(name: string, folder: string): Promise<Written
   }
   const adapterPath = `${folder}/adapter/adapter_model.safetensors`;
   await write(adapterPath, name, family.adapter_shapes);
+  const config = {
+    peft_type: "LORA",
+    task_type: "CAUSAL_LM",
+    r: 4,
+    lora_alpha: 8,
+    target_modules: family.target_modules,
+  };
+  await Deno.writeTextFile(`${folder}/adapter/adapter_config.json`, JSON.stringify(config));
   const lora = loraSchema.parse({ r: 4, lora_alpha: 8, target_modules: family.target_modules });
-  return { modelFolder, adapterPath, lora };
+  return { modelFolder, adapterFolder: `${folder}/adapter`, adapterPath, lora };
 }

@@ -3,10 +3,11 @@
  * (github.com/nats-io/jwt, version 2). The coordinator signs them and reads only its own.
  */
 import { createHash } from "node:crypto";
-import { isSignedBy, type NatsKeys } from "../../shared/bus/nats_keys.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { z } from "zod";
+import { isSignedBy, type NatsKeys } from "./nats_keys.ts";
+import { LoraFleetError } from "../errors.ts";
 
-interface NatsClaims {
+export interface NatsClaims {
   /** A public key. */
   readonly subject: string;
   readonly name: string;
@@ -38,6 +39,32 @@ export function signClaims(issuer: NatsKeys, claims: NatsClaims): string {
   const jti = base32(createHash("sha256").update(JSON.stringify(body)).digest());
   const signed = `${part(HEADER)}.${part({ ...body, jti })}`;
   return `${signed}.${issuer.sign(encoder.encode(signed)).toBase64(BASE64)}`;
+}
+
+/** A token's claims as they are, without a check of its signature: for tokens that the broker is to check. */
+export interface ReadClaims extends NatsClaims {
+  /** A public key. */
+  readonly issuer: string;
+}
+
+const claimsSchema = z.object({
+  iss: z.string(),
+  sub: z.string(),
+  name: z.string().default(""),
+  iat: z.int(),
+  exp: z.int().optional(),
+  nats: z.record(z.string(), z.unknown()),
+});
+
+/** Throws a `LoraFleetError` with code `corrupt` that does not reveal the token. */
+export function readClaims(token: string): ReadClaims {
+  try {
+    const body = JSON.parse(textOf(Uint8Array.fromBase64(token.trim().split(".")[1] ?? "", BASE64)));
+    const { iss, sub, name, iat, exp, nats } = claimsSchema.parse(body);
+    return { issuer: iss, subject: sub, name, issuedAt: iat, expiresAt: exp ? exp : null, nats };
+  } catch (cause) {
+    throw new LoraFleetError("corrupt", "a NATS token cannot be read", { cause });
+  }
 }
 
 /** The body of a token signed by `issuerKey`. Throws `unauthorized` for any other text. */

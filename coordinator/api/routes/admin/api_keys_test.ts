@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
-import { errorOf, withWorld, type World } from "../../testing/app_fixture.ts";
+import { createFakeClock } from "../../../../shared/testing/fake_clock.ts";
+import { errorOf, withWorld, type World } from "../../../testing/app_fixture.ts";
 
 const ADMIN = "key-of-the-operator";
 const JSON_TYPE = { "content-type": "application/json" };
@@ -82,11 +82,13 @@ Deno.test("roles: a reader reads, a submitter changes its own things, an admin e
   }));
 
 Deno.test("quotas: unfinished jobs and bytes of uploads, told with numbers; what is freed can be used again", () =>
-  withWorld({ apiKeys: [ADMIN], prepare: () => new Promise(() => {}) }, async ({ app }) => {
+  withWorld({ apiKeys: [ADMIN] }, async ({ app, fleet }) => {
+    fleet.beforeStep = (_job, _step, signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const ann = await newKey(app, { name: "ann", role: "submit", quotas: { jobs: 1, upload_bytes: 30 } });
-    const text = '{"text":"abc"}\n';
+    const text = '{"text":"abcd"}';
     const file = await (await ann.upload(text)).json();
-    const again = await ann.upload(`${text}${text}`);
+    const again = await ann.upload(`{"text":"${"x".repeat(19)}"}`);
     assertMatch(
       (await again.clone().json()).error.message,
       /has 30 bytes; the API key "ann" has 15 stored and may have 30: delete files/,

@@ -7,9 +7,9 @@
  *   commit log: the broker checks the subject that a client publishes to, but not its reply subject.
  * - `system`: updates the other two at the broker.
  */
-import { type NatsIdentity, type NatsKeys, natsKeysOfSeed } from "../../shared/bus/nats_keys.ts";
-import { ACK_SUBJECT, PULL_SUBJECT } from "../../shared/protocol/subjects.ts";
-import { signClaims } from "./nats_jwt.ts";
+import { type NatsIdentity, type NatsKeys, natsKeysOfSeed } from "./nats_keys.ts";
+import { ACK_SUBJECT, PULL_SUBJECT } from "../protocol/subjects.ts";
+import { readClaims, signClaims } from "./nats_jwt.ts";
 
 /** The seeds of all signing keys; possession makes the coordinator. */
 export interface AccountSeeds {
@@ -119,11 +119,81 @@ export function fleetToken(
   });
 }
 
+/**
+ * The account's token with these revocations besides those of others, and everything else as it is. Throws a `LoraFleetError` with
+ * code `corrupt` if it is no token.
+ */
+export function withRevocations(
+  operator: NatsKeys,
+  accountToken: string,
+  revocations: readonly Revocation[],
+  now: number,
+): string {
+  const { subject, name, expiresAt, nats } = readClaims(accountToken);
+  const before = nats["revocations"] as Record<string, number> | undefined;
+  const added = Object.fromEntries(revocations.map(({ publicKey, revokedAt }) => [publicKey, revokedAt]));
+  const claims = { ...nats, revocations: { ...before, ...added } };
+  return signClaims(operator, { subject, name, expiresAt, issuedAt: now, nats: claims });
+}
+
+/** What signs the users of an account. */
+export interface AccountSigner {
+  readonly keys: NatsKeys;
+  /** The account's public key, if `keys` are only one of its signing keys. */
+  readonly account: string | null;
+}
+
+export function signerOf(account: NatsKeys | AccountSigner): AccountSigner {
+  return "keys" in account ? account : { keys: account, account: null };
+}
+
+/** The claim that names the account of a token that a signing key has signed. */
+export function issuerClaim({ account }: AccountSigner): { readonly issuer_account?: string } {
+  return account === null ? {} : { issuer_account: account };
+}
+
+const UNLIMITED_USER = { type: "user", version: 2, subs: -1, data: -1, payload: -1 };
+
 /** A user with every right in an account. */
-export function masterOf(account: NatsKeys, user: NatsKeys, now: number): NatsIdentity {
-  const token = signClaims(account, {
+export function masterOf(account: NatsKeys | AccountSigner, user: NatsKeys, now: number): NatsIdentity {
+  const signer = signerOf(account);
+  const token = signClaims(signer.keys, {
     ...{ name: "coordinator", subject: user.publicKey, issuedAt: now, expiresAt: null },
-    nats: { type: "user", version: 2, subs: -1, data: -1, payload: -1 },
+    nats: { ...UNLIMITED_USER, ...issuerClaim(signer) },
+  });
+  return { keys: user, token: () => token };
+}
+
+/**
+ * What a leaf node carries of each account between its region and the cluster. Its workers reach the streams as those of the
+ * cluster do, through `fleet`.
+ */
+const LEAF_RIGHTS = {
+  fleet: {},
+  // Accounts that change, as when a worker is revoked.
+  system: {
+    pub: { allow: ["_R_.>", "_INBOX.>", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP", "$SYS.REQ.CLAIMS.PACK"] },
+    sub: {
+      allow: [
+        "$SYS.REQ.CLAIMS.UPDATE",
+        "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE",
+        "$SYS.ACCOUNT.*.CLAIMS.UPDATE",
+        "_INBOX.>",
+      ],
+    },
+  },
+} as const;
+
+/** A leaf node's user in one of the accounts. */
+export function leafUserOf(
+  kind: keyof typeof LEAF_RIGHTS,
+  account: NatsKeys,
+  user: NatsKeys,
+  now: number,
+): NatsIdentity {
+  const token = signClaims(account, {
+    ...{ name: "leaf", subject: user.publicKey, issuedAt: now, expiresAt: null },
+    nats: { ...UNLIMITED_USER, ...LEAF_RIGHTS[kind] },
   });
   return { keys: user, token: () => token };
 }

@@ -1,9 +1,9 @@
 /** `/v1/api-keys`: keys of users, for admins. A key is shown once, when it is created; only its hash is stored. */
 import { z } from "@hono/zod-openapi";
-import type { ApiKeyRecord, Quotas } from "../../access/api_keys.ts";
-import { ROLES } from "../../access/roles.ts";
-import { readObject } from "../transport/bodies.ts";
-import { listSchema, listView, seconds, timestamp } from "../views/list_view.ts";
+import type { ApiKeyRecord, Quotas } from "../../../access/api_keys.ts";
+import { ROLES } from "../../../access/roles.ts";
+import { readObject } from "../../transport/bodies.ts";
+import { listSchema, listView, seconds, timestamp } from "../../views/list_view.ts";
 import {
   addDescribed,
   type Api,
@@ -12,8 +12,8 @@ import {
   jsonContent,
   pathParameter,
   userRoute,
-} from "./describe.ts";
-import type { ApiServices } from "./services.ts";
+} from "../describe.ts";
+import type { ApiServices } from "../services.ts";
 
 /** Ten years; null is unlimited. */
 const MAX_SECONDS = 10 * 365 * 86_400;

@@ -1,0 +1,60 @@
+/** The GPU and its driver, as WebGPU sees them. */
+import type { GpuHardware } from "../../shared/gpu_hardware.ts";
+import type { ProbedGpu } from "../setup/checks.ts";
+import { manualCommands } from "../setup/platform.ts";
+import { type Finding, note, ok, problem } from "./finding.ts";
+import type { World } from "./world.ts";
+
+/** Kernels bind this many buffers and compute in workgroups of this size and memory (worker/kernels). */
+const NEEDED: readonly (readonly [limit: keyof ProbedGpu["limits"], least: number])[] = [
+  ["maxStorageBuffersPerShaderStage", 8],
+  ["maxComputeInvocationsPerWorkgroup", 256],
+  ["maxComputeWorkgroupSizeX", 256],
+  ["maxComputeWorkgroupStorageSize", 16384],
+];
+/** WebGPU's default. */
+const NEEDED_BUFFER = 2 ** 27;
+
+export async function checkGpu(world: World): Promise<readonly Finding[]> {
+  const hardware = world.hardware();
+  const gpu = await world.gpu();
+  const seen = hardware.map(({ vendor, evidence }) => `${vendor} (${evidence})`).join(", ");
+  if (gpu === null) {
+    const commands = manualCommands(world.platform, ["vulkan"]).join("; ");
+    const found = hardware.length === 0 ? "none" : `${seen}, but WebGPU offers no adapter`;
+    return [problem("GPU", found, `install its Vulkan driver: ${commands || "from the vendor"}`)];
+  }
+  return [adapterFinding(gpu, hardware, seen), ...limitFindings(gpu)];
+}
+
+function adapterFinding(gpu: ProbedGpu, hardware: readonly GpuHardware[], seen: string): Finding {
+  if (!gpu.isCpu) return ok("GPU", gpu.name);
+  if (hardware.length > 0) {
+    const advice =
+      "its Vulkan driver is missing; in a container NVIDIA_DRIVER_CAPABILITIES=all and libEGL are needed";
+    return problem("GPU", `${seen}, but WebGPU offers only ${gpu.name}`, advice);
+  }
+  return note(
+    "GPU",
+    `none; ${gpu.name} computes on the CPU`,
+    "a worker starts with --allow-cpu, and is slow",
+  );
+}
+
+function limitFindings({ limits, name }: ProbedGpu): readonly Finding[] {
+  const short = NEEDED.filter(([limit, least]) => limits[limit] < least)
+    .map(([limit, least]) => `${limit} is ${limits[limit]}, ${least} are needed`);
+  if (limits.maxStorageBufferBindingSize < NEEDED_BUFFER) {
+    short.push(
+      `maxStorageBufferBindingSize is ${limits.maxStorageBufferBindingSize}, ${NEEDED_BUFFER} are needed`,
+    );
+  }
+  if (short.length > 0) {
+    return [problem("WebGPU", short.join("; "), `a newer driver for ${name} may offer more`)];
+  }
+  const mib = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
+  const { maxBufferSize, maxStorageBufferBindingSize } = limits;
+  return [
+    ok("WebGPU", `buffers of up to ${mib(maxBufferSize)}, bindings of ${mib(maxStorageBufferBindingSize)}`),
+  ];
+}

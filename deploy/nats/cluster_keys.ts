@@ -1,0 +1,68 @@
+/**
+ * Keys and tokens of a fleet's own cluster: an operator, the accounts that the coordinator's own broker has as well
+ * (shared/bus/nats_accounts.ts), and who connects to them.
+ */
+import { z } from "zod";
+import {
+  accountKeys,
+  type BrokerAccounts,
+  brokerAccounts,
+  leafUserOf,
+  masterOf,
+} from "../../shared/bus/nats_accounts.ts";
+import { credentialsText } from "../../shared/bus/nats_credentials.ts";
+import { createNatsKeys, type NatsKeyKind } from "../../shared/bus/nats_keys.ts";
+
+const seedSchema = z.string().regex(/^S[A-Z2-7]{57}$/);
+
+/** The file that is all of a cluster's power: whoever has it can sign any identity. */
+export const clusterKeysSchema = z.strictObject({
+  operator: seedSchema,
+  fleet: seedSchema,
+  streams: seedSchema,
+  system: seedSchema,
+  /** Credentials files, by who connects and where. */
+  credentials: z.strictObject({
+    coordinatorStreams: z.string(),
+    coordinatorSystem: z.string(),
+    leafFleet: z.string(),
+    leafSystem: z.string(),
+  }),
+});
+export type ClusterKeys = z.output<typeof clusterKeysSchema>;
+
+/** New keys at each call. `now` is in seconds since 1970. */
+export function createClusterKeys(now: number): ClusterKeys {
+  const seed = (kind: NatsKeyKind) => new TextDecoder().decode(createNatsKeys(kind).seed);
+  const seeds = {
+    operator: seed("operator"),
+    fleet: seed("account"),
+    streams: seed("account"),
+    system: seed("account"),
+  };
+  const { fleet, streams, system } = accountKeys(seeds);
+  const user = () => createNatsKeys("user");
+  return {
+    ...seeds,
+    credentials: {
+      coordinatorStreams: credentialsText(masterOf(streams, user(), now)),
+      coordinatorSystem: credentialsText(masterOf(system, user(), now)),
+      leafFleet: credentialsText(leafUserOf("fleet", fleet, user(), now)),
+      leafSystem: credentialsText(leafUserOf("system", system, user(), now)),
+    },
+  };
+}
+
+/** What servers are configured with: no secrets. */
+export interface PublicAccounts {
+  readonly accounts: BrokerAccounts;
+  readonly publicKeys: { readonly fleet: string; readonly system: string };
+}
+
+export function publicAccounts(keys: ClusterKeys, now: number): PublicAccounts {
+  const pairs = accountKeys(keys);
+  return {
+    accounts: brokerAccounts(pairs, [], now),
+    publicKeys: { fleet: pairs.fleet.publicKey, system: pairs.system.publicKey },
+  };
+}

@@ -1,0 +1,2 @@
+/** The programs that may be a service. */
+export type Role = "worker" | "coordinator";
