@@ -13,6 +13,8 @@ import { modelModules } from "../../shared/model/model_tensors.ts";
 import { openFirstGpu } from "../../worker/device/first_gpu.ts";
 import { openPissaBase } from "../../worker/engine/pissa/pissa_base.ts";
 import { pissaResult, tensorsOf } from "../../worker/engine/pissa/pissa_result.ts";
+import { encodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
+import { measureMerge } from "../../worker/evaluate/measure.ts";
 import { trainedForm } from "../../worker/evaluate/pissa_form.ts";
 import { loadForEvaluation, withoutAdapter } from "../../worker/evaluate/score.ts";
 import { readAdapter, writeAdapter } from "../../worker/files/adapter_file.ts";
@@ -117,4 +119,24 @@ Deno.test("an evaluation has the bits of the trained model, and beside it the ba
     } finally {
       gpu.close();
     }
+  }));
+
+Deno.test("a worker's measurement of the merge into nf4 finds the trained model", () =>
+  withResult(async (folder) => {
+    const rowsPath = join(folder, "rows.bin");
+    await Deno.writeFile(rowsPath, encodeMicroBatch(golden.batches[0]!.batch));
+    const measured = {
+      modelFolder,
+      lora,
+      doubleQuantization: true,
+      dtype: "float32",
+      allowCpu: true,
+    } as const;
+    const input = { ...measured, adapterFolder: folder, rowsPath, maxMilliseconds: 60_000 };
+    const openGpu = ({ allowCpu }: { allowCpu: boolean }) => openFirstGpu({ allowCpu, ignoreGpu: false });
+    const close = await measureMerge({ ...input, base: "nf4" }, { openGpu, now: () => 0 });
+    assertEquals([close.top1_agreement, close.same_rows], [1, 1]);
+    assert(close.logit_max_abs < 1e-3, `${close.logit_max_abs}`);
+    const far = await measureMerge({ ...input, base: "original" }, { openGpu, now: () => 0 });
+    assert(far.logit_max_abs > 0.1, `${far.logit_max_abs}`);
   }));
