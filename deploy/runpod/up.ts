@@ -146,6 +146,7 @@ async function rentAll(
   world: UpWorld,
 ): Promise<void> {
   for (let openCount = count; openCount > 0; openCount--) {
+    await checkNotStopped(state);
     const rented = await rentPod(world, { plan, offers, state, openCount });
     if (isRefusals(rented)) {
       const got = count - openCount;
@@ -156,17 +157,29 @@ async function rentAll(
     }
     world.print(describeRented(rented));
   }
-  await waitUntilRunning(count, fleet, world);
+  await waitUntilRunning(count, fleet, state, world);
   world.print(`${count} of ${count} pods run; deploy:runpod status, logs and down take --fleet ${fleet}`);
 }
 
-async function waitUntilRunning(count: number, fleet: string, world: UpWorld): Promise<void> {
+/** Throws `aborted` if `down` was started in the meantime. */
+async function checkNotStopped(state: FleetState): Promise<void> {
+  if (!await state.isAskedToStop()) return;
+  throw new LoraFleetError("aborted", "a different command removes the fleet");
+}
+
+async function waitUntilRunning(
+  count: number,
+  fleet: string,
+  state: FleetState,
+  world: UpWorld,
+): Promise<void> {
   const { connection, signal } = world;
   const { clock } = connection;
   const api = new RunPodApi(connection, signal);
   const deadline = clock.now() + START_TIMEOUT_MS;
   let before = -1;
   for (;;) {
+    await checkNotStopped(state);
     const pods = (await api.pods()).filter(({ name }) => isOf(name, fleet));
     const ended = pods.find(({ status }) => status === "EXITED" || status === "ERROR");
     if (ended !== undefined) {

@@ -264,6 +264,18 @@ Deno.test("pods are found without any state, and other people's pods stay", () =
     await assertNothingLeft(world);
   }));
 
+Deno.test("down while the pods are still starting ends the command that waits for them", () =>
+  withPods(async (world) => {
+    world.runpod.pods.startMs = 60 * MINUTE;
+    let removal: Promise<LoraFleetError | null> = Promise.resolve(null);
+    const error = await world.up("--gpu RTX-3090 --count 2", [{
+      at: MINUTE,
+      do: () => removal = world.down(),
+    }]);
+    assertMatch(error!.message, /a different command removes the fleet/);
+    assertEquals([await removal, world.runpod.pods.left.length], [null, 0]);
+  }));
+
 Deno.test("a fleet that has pods is not rented twice", () =>
   withPods(async (world) => {
     assertEquals(await world.up("--gpu RTX-3090"), null);
