@@ -210,6 +210,15 @@ Deno.test("a pod that does not start takes the fleet down with it", () =>
     await assertNothingLeft(world);
   }));
 
+Deno.test("pods that do not start are removed before their share of the budget is used up", () =>
+  withPods(async (world) => {
+    world.runpod.pods.startMs = 60 * MINUTE;
+    const error = await world.up("--gpu RTX-3090 --count 2 --budget 0.25");
+    assertMatch(error!.message, /0 of 2 pods run after 1[0-9] min/);
+    assertLess(world.runpod.pods.billed, 0.25);
+    await assertNothingLeft(world);
+  }));
+
 Deno.test("RunPod is away during down: what is left stays in the state, and the next down goes on", () =>
   withPods(async (world) => {
     const { runpod } = world;
