@@ -56,12 +56,17 @@ export class FleetState implements Disposable {
       return null;
     });
     try {
-      const record = await readRecord(path) ?? { version: 1, fleet, jobId: null, budget: null, pods: [] };
-      return new FleetState(path, lock, record);
+      return new FleetState(path, lock, await readRecord(path) ?? emptyRecord(fleet));
     } catch (thrown) {
       lock?.close();
       throw thrown;
     }
+  }
+
+  /** Only to look at: nothing is locked, nothing is written. Throws `storage`. */
+  static async read(folder: string, fleet: string): Promise<FleetState> {
+    const path = join(folder, `${fleet}.json`);
+    return new FleetState(path, null, await readRecord(path) ?? emptyRecord(fleet));
   }
 
   get isOwner(): boolean {
@@ -148,6 +153,10 @@ export async function knownFleets(folder: string): Promise<string[]> {
     if (thrown instanceof Deno.errors.NotFound) return [];
     throw thrown;
   }
+}
+
+function emptyRecord(fleet: string): FleetRecord {
+  return { version: 1, fleet, jobId: null, budget: null, pods: [] };
 }
 
 async function readRecord(path: string): Promise<FleetRecord | null> {

@@ -54,6 +54,15 @@ Deno.test("a second command sees the state, owns it not, and can ask the first o
     assertEquals(await first.isAskedToStop(), false);
   }));
 
+Deno.test("who only looks locks nothing", () =>
+  withFolder(async (folder) => {
+    using looking = await FleetState.read(folder, "a");
+    using owner = await FleetState.open(folder, "a");
+    await owner.add(POD);
+    assertEquals([owner.isOwner, looking.isOwner, looking.pods], [true, false, []]);
+    assertEquals((await FleetState.read(folder, "a")).pods, [POD]);
+  }));
+
 Deno.test("a file that cannot be read is named, and what to do", () =>
   withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/a.json`, '{"version":2}');

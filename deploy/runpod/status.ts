@@ -28,7 +28,7 @@ export async function status(
 ) {
   const now = connection.clock.now();
   const listed = (await new RunPodApi(connection, signal).pods()).filter(({ name }) => isOf(name, fleet));
-  using state = await FleetState.open(stateFolder, fleet);
+  using state = await FleetState.read(stateFolder, fleet);
   const pods = listed.map((pod) => {
     const record = state.pods.find(({ name }) => name === pod.name);
     return statusOf(pod, record?.dollarsPerHour ?? podDollarsPerHour(pod.cost, 0), now);

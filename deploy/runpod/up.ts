@@ -1,7 +1,7 @@
 /** `up`: rents a fleet's pods, all of them or none; with a job and `--until-done`, stays and keeps them until the job is over. */
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { RunPodApi } from "./api/runpod_api.ts";
-import { affordable, MIN_LEASE_MS, podDollarsPerHour } from "./budget.ts";
+import { affordable, MIN_LEASE_MS, podDollarsPerHour, REMOVE_BEFORE_MS } from "./budget.ts";
 import { START_TIMEOUT_MS } from "./decide.ts";
 import { dollars } from "./dollars.ts";
 import { FleetState } from "./fleet_state.ts";
@@ -146,6 +146,7 @@ async function rentAll(
   world: UpWorld,
 ): Promise<void> {
   for (let openCount = count; openCount > 0; openCount--) {
+    await checkNotStopped(state);
     const rented = await rentPod(world, { plan, offers, state, openCount });
     if (isRefusals(rented)) {
       const got = count - openCount;
@@ -156,17 +157,32 @@ async function rentAll(
     }
     world.print(describeRented(rented));
   }
-  await waitUntilRunning(count, fleet, world);
+  await waitUntilRunning(count, fleet, state, world);
   world.print(`${count} of ${count} pods run; deploy:runpod status, logs and down take --fleet ${fleet}`);
 }
 
-async function waitUntilRunning(count: number, fleet: string, world: UpWorld): Promise<void> {
+/** Throws `aborted` if `down` was started in the meantime. */
+async function checkNotStopped(state: FleetState): Promise<void> {
+  if (!await state.isAskedToStop()) return;
+  throw new LoraFleetError("aborted", "a different command removes the fleet");
+}
+
+async function waitUntilRunning(
+  count: number,
+  fleet: string,
+  state: FleetState,
+  world: UpWorld,
+): Promise<void> {
   const { connection, signal } = world;
   const { clock } = connection;
   const api = new RunPodApi(connection, signal);
-  const deadline = clock.now() + START_TIMEOUT_MS;
+  // A pod without a worker does not leave by itself: this command has to be there when its lease ends.
+  const leaseEnds = state.left.map(({ leaseEndsAt }) => (leaseEndsAt ?? Infinity) - REMOVE_BEFORE_MS);
+  const start = clock.now();
+  const deadline = Math.min(start + START_TIMEOUT_MS, ...leaseEnds);
   let before = -1;
   for (;;) {
+    await checkNotStopped(state);
     const pods = (await api.pods()).filter(({ name }) => isOf(name, fleet));
     const ended = pods.find(({ status }) => status === "EXITED" || status === "ERROR");
     if (ended !== undefined) {
@@ -177,7 +193,8 @@ async function waitUntilRunning(count: number, fleet: string, world: UpWorld): P
     if (running !== before) world.print(`${running} of ${count} pods run`);
     before = running;
     if (clock.now() >= deadline) {
-      const message = `${running} of ${count} pods run after ${START_TIMEOUT_MS / 60_000} min`;
+      const minutes = Math.round((clock.now() - start) / 60_000);
+      const message = `${running} of ${count} pods run after ${minutes} min`;
       throw new LoraFleetError("timeout", message);
     }
     await clock.sleep(POLL_MS, signal);

@@ -210,6 +210,15 @@ Deno.test("a pod that does not start takes the fleet down with it", () =>
     await assertNothingLeft(world);
   }));
 
+Deno.test("pods that do not start are removed before their share of the budget is used up", () =>
+  withPods(async (world) => {
+    world.runpod.pods.startMs = 60 * MINUTE;
+    const error = await world.up("--gpu RTX-3090 --count 2 --budget 0.25");
+    assertMatch(error!.message, /0 of 2 pods run after 1[0-9] min/);
+    assertLess(world.runpod.pods.billed, 0.25);
+    await assertNothingLeft(world);
+  }));
+
 Deno.test("RunPod is away during down: what is left stays in the state, and the next down goes on", () =>
   withPods(async (world) => {
     const { runpod } = world;
@@ -262,6 +271,18 @@ Deno.test("pods are found without any state, and other people's pods stay", () =
     assertEquals(runpod.pods.left.map(({ name }) => name), ["my-notebook"]);
     runpod.pods.remove(other);
     await assertNothingLeft(world);
+  }));
+
+Deno.test("down while the pods are still starting ends the command that waits for them", () =>
+  withPods(async (world) => {
+    world.runpod.pods.startMs = 60 * MINUTE;
+    let removal: Promise<LoraFleetError | null> = Promise.resolve(null);
+    const error = await world.up("--gpu RTX-3090 --count 2", [{
+      at: MINUTE,
+      do: () => removal = world.down(),
+    }]);
+    assertMatch(error!.message, /a different command removes the fleet/);
+    assertEquals([await removal, world.runpod.pods.left.length], [null, 0]);
   }));
 
 Deno.test("a fleet that has pods is not rented twice", () =>
