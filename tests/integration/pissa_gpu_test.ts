@@ -10,10 +10,12 @@ import { adapterModules } from "../../shared/job/adapter_modules.ts";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { layoutAdapter } from "../../shared/model/gradient_layout.ts";
 import { modelModules } from "../../shared/model/model_tensors.ts";
+import { encodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
 import { openFirstGpu } from "../../worker/device/first_gpu.ts";
 import { openPissaBase } from "../../worker/engine/pissa/pissa_base.ts";
 import { pissaResult, tensorsOf } from "../../worker/engine/pissa/pissa_result.ts";
 import { trainedForm } from "../../worker/evaluate/pissa_form.ts";
+import { measureInThread } from "../../worker/evaluate/measure_client.ts";
 import { loadForEvaluation, withoutAdapter } from "../../worker/evaluate/score.ts";
 import { readAdapter, writeAdapter } from "../../worker/files/adapter_file.ts";
 import { loadLadderCase } from "../golden/golden.ts";
@@ -117,4 +119,27 @@ Deno.test("an evaluation has the bits of the trained model, and beside it the ba
     } finally {
       gpu.close();
     }
+  }));
+
+Deno.test("a worker measures a PiSSA job's merge beside what was trained, not beside the plain NF4 base", () =>
+  withResult(async (folder) => {
+    const { batch } = golden.batches[0]!;
+    const rowsPath = join(folder, "rows.bin");
+    await Deno.writeFile(rowsPath, encodeMicroBatch(batch));
+    const input = {
+      modelFolder,
+      lora,
+      doubleQuantization: true,
+      adapterFolder: folder,
+      rowsPath,
+      allowCpu: true,
+    };
+    const measured = (base: MergeBase) =>
+      measureInThread(
+        { ...input, base, dtype: "float32", maxMilliseconds: 60_000 },
+        new AbortController().signal,
+      );
+    const [close, far] = [await measured("nf4"), await measured("original")];
+    assert(close.logit_max_abs < 1e-3, `${close.logit_max_abs}`);
+    assert(far.kl_mean > 100 * close.kl_mean, `${far.kl_mean}, ${close.kl_mean}`);
   }));

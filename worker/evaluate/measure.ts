@@ -11,7 +11,7 @@ import { documentsIn } from "../../shared/data/packing/packing.ts";
 import { decodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
 import type { Drift } from "../../shared/protocol/messages_measure.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { readAdapter } from "../files/adapter_file.ts";
+import { type Adapter, readAdapter } from "../files/adapter_file.ts";
 import { layerwiseLogits } from "../model/layerwise.ts";
 import type { LanguageModel } from "../model/language_model.ts";
 import {
@@ -25,6 +25,7 @@ import {
   wantedOf,
 } from "./drift.ts";
 import { openMergedCheckpoint } from "./merged_checkpoint.ts";
+import { trainedForm } from "./pissa_form.ts";
 import { loadForEvaluation, withoutAdapter } from "./score.ts";
 
 export interface MeasureInput extends Omit<MergeSource, "adapterPath"> {
@@ -50,14 +51,14 @@ export async function measureMerge(input: MeasureInput, outside: Outside): Promi
   const batch = decodeMicroBatch(await Deno.readFile(input.rowsPath), { vocabularySize: vocabSize });
   const examples = rowsForDrift(documentsIn(batch), vocabSize);
   const options = { maxNewTokens: 0, doubleQuantization: input.doubleQuantization };
-  const adapter = await readAdapter(input.adapterFolder);
+  const form = trainedForm(checkpoint, await readAdapter(input.adapterFolder), false);
   const { trained, exactOfBase } = await onGpu(input, outside, async (gpu) => {
     const rows = { examples, questions: [] };
-    const model = await loadForEvaluation(gpu, checkpoint, adapter, rows, {
+    const model = await loadForEvaluation(gpu, form.checkpoint, form.adapter, rows, {
       ...options,
       fullPrecision: false,
     });
-    return await withAndWithoutAdapter(model, examples, outside.now, input.maxMilliseconds);
+    return await withAndWithoutAdapter(model, form.start, examples, outside.now, input.maxMilliseconds);
   });
   const source = { ...input, adapterPath: `${input.adapterFolder}/adapter_model.safetensors` };
   const merged = await openMergedCheckpoint(source, input.dtype);
@@ -87,6 +88,7 @@ type MeasuredRow = RowLogits & { readonly example: Example };
 /** The trained model's logits, and the share of these rows that the base model alone has right. */
 async function withAndWithoutAdapter(
   model: LanguageModel,
+  start: Adapter | null,
   examples: readonly Example[],
   now: () => number,
   maxMilliseconds: number,
@@ -98,7 +100,7 @@ async function withAndWithoutAdapter(
     trained.push(...(await logitsOf(model, [example])).map((logits) => ({ ...logits, example })));
   }
   if (trained.length === 0) throw new LoraFleetError("invalid_dataset", "no row has a token to predict");
-  withoutAdapter(model);
+  withoutAdapter(model, start);
   let exact = 0;
   for (const { example } of trained) {
     exact += Number((await logitsOf(model, [example])).every(isExact));
