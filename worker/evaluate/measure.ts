@@ -12,7 +12,6 @@ import { decodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
 import type { Drift } from "../../shared/protocol/messages_measure.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { type Adapter, readAdapter } from "../files/adapter_file.ts";
-import { trainedForm } from "./pissa_form.ts";
 import { layerwiseLogits } from "../model/layerwise.ts";
 import type { LanguageModel } from "../model/language_model.ts";
 import {
@@ -26,6 +25,7 @@ import {
   wantedOf,
 } from "./drift.ts";
 import { openMergedCheckpoint } from "./merged_checkpoint.ts";
+import { trainedForm } from "./pissa_form.ts";
 import { loadForEvaluation, withoutAdapter } from "./score.ts";
 
 export interface MeasureInput extends Omit<MergeSource, "adapterPath"> {
