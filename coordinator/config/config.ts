@@ -22,6 +22,8 @@ export interface CoordinatorConfig extends NatsSettings {
   readonly maxUploadBytes: number;
   /** Jobs pause when the data folder's disk has less; null: 1 % of it, up to 1 GiB; 0: they do not. */
   readonly minFreeBytes: number | null;
+  /** What is removed of finished jobs; null: nothing for that reason. */
+  readonly retention: { readonly maxAgeDays: number | null; readonly maxBytes: number | null };
   /** `LORAFLEET_JOIN_TOKEN`: the token of the printed join URL; null: a random one, kept in the data folder. */
   readonly joinToken: string | null;
   /** How long join tokens admit workers; null: without limit. */
@@ -59,6 +61,9 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
   --min-free-mib <n>      jobs pause while the data folder's disk has less free; 0:
                           they do not (1 % of the disk, up to 1024)           LORAFLEET_MIN_FREE_MIB
+  --retention-days <n>    results and uploads of finished jobs are removed after
+                          so many days (never)                                LORAFLEET_RETENTION_DAYS
+  --retention-mib <n>     and the oldest, if all of them are larger (any size) LORAFLEET_RETENTION_MIB
   --join-token-ttl <time> how long a join URL admits workers: 30m, 12h, 7d
                           or never (never)                                    LORAFLEET_JOIN_TOKEN_TTL
   LORAFLEET_JOIN_TOKEN    token of the printed join URL (a random one)
@@ -88,6 +93,8 @@ const OPTIONS = {
   "model-roots": { type: "string", multiple: true },
   "max-upload-mib": { type: "string" },
   "min-free-mib": { type: "string" },
+  "retention-days": { type: "string" },
+  "retention-mib": { type: "string" },
   "join-token-ttl": { type: "string" },
   "no-standby": { type: "boolean" },
   ...NATS_OPTIONS,
@@ -133,6 +140,10 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     maxUploadBytes: integer(maxUploadMib, "max-upload-mib", 1, 2 ** 20) * 2 ** 20,
     joinToken: joinTokenOf(env("LORAFLEET_JOIN_TOKEN")),
     minFreeBytes: minFreeMib === null ? null : integer(minFreeMib, "min-free-mib", 0, 2 ** 24) * 2 ** 20,
+    retention: retentionOf(
+      values["retention-days"] ?? env("LORAFLEET_RETENTION_DAYS"),
+      values["retention-mib"] ?? env("LORAFLEET_RETENTION_MIB"),
+    ),
     joinTokenTtlMs: duration(joinTokenTtl, "join-token-ttl"),
     standby: values["no-standby"] !== true,
     ...readNatsSettings(values, env),
@@ -146,6 +157,13 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     warnings: values["api-key"] === undefined ? [] : [
       "--api-key is on the command line, which every user of this machine can read; set LORAFLEET_API_KEY instead",
     ],
+  };
+}
+
+function retentionOf(days: string | null, mib: string | null): CoordinatorConfig["retention"] {
+  return {
+    maxAgeDays: days === null ? null : integer(days, "retention-days", 1, 36_500),
+    maxBytes: mib === null ? null : integer(mib, "retention-mib", 1, 2 ** 30) * 2 ** 20,
   };
 }
 

@@ -22,6 +22,7 @@ Deno.test("the defaults serve this machine alone", () => {
     apiKeys: [],
     modelRoots: [resolve("."), resolve("data/models")],
     minFreeBytes: null,
+    retention: { maxAgeDays: null, maxBytes: null },
     maxUploadBytes: 2 ** 30,
     standby: true,
     joinToken: null,

@@ -12,6 +12,7 @@ import { openDataFolder } from "./data_folder.ts";
 import { takeLead } from "./lead.ts";
 import type { CoordinatorParts } from "./parts.ts";
 import { watchDisk } from "../upkeep/disk_room.ts";
+import { keepRetention } from "../upkeep/retention.ts";
 import { serveApi } from "./serve_api.ts";
 import { createServices } from "./services.ts";
 
@@ -58,6 +59,10 @@ export async function startCoordinator(
   services.jobs.start();
   services.exports.start();
   const watched = { ...services, store: folder.store, clock, log };
+  keepRetention({ ...watched, artifacts: folder.artifacts, rule: config.retention }, stopping.signal)
+    .catch((thrown) => {
+      if (!stopping.signal.aborted) onDefect("old results are no longer removed", thrown);
+    });
   watchDisk(watched, stopping.signal).catch((thrown) => {
     if (!stopping.signal.aborted) onDefect("the disk is no longer watched", thrown);
   });

@@ -6,6 +6,11 @@ import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 
 /** Raised when an older worker or coordinator would misunderstand a newer one. */
 export const PROTOCOL_VERSION = 5;
+/**
+ * The oldest version of a worker that a coordinator of this release serves; workers of all versions up to `PROTOCOL_VERSION` join.
+ * Within this range messages only gain optional fields: tests/layouts/protocol_test.ts reads recorded ones of each version.
+ */
+export const OLDEST_PROTOCOL_VERSION = 5;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);

@@ -94,8 +94,11 @@ async function train(disturb: (trial: Trial) => Promise<void>) {
   return found;
 }
 
+let plain: ReturnType<typeof train> | null = null;
+const trainUndisturbed = () => plain ??= train(() => Promise.resolve());
+
 Deno.test("backup while it trains, wipe, restore: the job goes on to the same hash", async () => {
-  const undisturbed = await train(() => Promise.resolve());
+  const undisturbed = await trainUndisturbed();
   let backedUpAt = 0;
   const restored = await train(async ({ folder, api, jobId, coordinator, start, reached }) => {
     await reached(9);
@@ -129,6 +132,41 @@ Deno.test("backup while it trains, wipe, restore: the job goes on to the same ha
   // Steps after the stored state are reported twice, with the same losses.
   assertEquals([...new Set(restored.losses)], undisturbed.losses);
 });
+
+Deno.test("upgrade while a job runs: drain, replace, migrate an older folder, and the job goes on to the same hash", async () => {
+  const undisturbed = await trainUndisturbed();
+  const upgraded = await train(async ({ folder, coordinator, start, reached }) => {
+    await reached(9);
+    coordinator.kill("SIGTERM");
+    assertEquals((await coordinator.ended).code, 0);
+    await asVersionOne(`${folder}/data`);
+    const next = await start();
+    await until(
+      "the migration",
+      () => next.stderr().includes("the job store is brought from version 1 to 2"),
+    );
+    assertEquals(JSON.parse(await Deno.readTextFile(`${folder}/data/layout.json`)), { layout: 1 });
+  });
+  assertEquals(upgraded.sha256, undisturbed.sha256);
+  assertEquals(upgraded.losses, undisturbed.losses);
+  assertMatch(upgraded.messages.join("\n"), /Training continues after step \d+\./);
+});
+
+/** As the release before left a folder: without the files' owners, API keys, and a version of the layout. */
+async function asVersionOne(dataFolder: string): Promise<void> {
+  {
+    using db = new DatabaseSync(`${dataFolder}/coordinator.sqlite`);
+    db.exec(
+      `DROP INDEX files_by_owner; ALTER TABLE files DROP COLUMN owner; ALTER TABLE files DROP COLUMN size;
+      PRAGMA user_version = 1`,
+    );
+  }
+  {
+    using db = new DatabaseSync(`${dataFolder}/access.sqlite`);
+    db.exec("DROP TABLE api_keys; PRAGMA user_version = 0");
+  }
+  await Deno.remove(`${dataFolder}/layout.json`);
+}
 
 Deno.test("a folder that nobody uses is backed up too; damaged, cut and newer archives are refused by name", () =>
   withFolder(async (folder) => {

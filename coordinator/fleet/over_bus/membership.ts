@@ -1,6 +1,11 @@
 /** The fleet's members. Pure: (membership, event, now) → (membership, effects, reason). */
 import { type Limits, lostAt } from "../../../shared/protocol/limits.ts";
-import { type Heartbeat, type Hello, PROTOCOL_VERSION } from "../../../shared/protocol/messages_worker.ts";
+import {
+  type Heartbeat,
+  type Hello,
+  OLDEST_PROTOCOL_VERSION,
+  PROTOCOL_VERSION,
+} from "../../../shared/protocol/messages_worker.ts";
 import { memberAmong, placeAmong } from "../../../shared/protocol/sorted_members.ts";
 import type { FleetView } from "../../training/state/fleet_view.ts";
 
@@ -95,10 +100,13 @@ export function decideMembership(
 function hello(state: Membership, hello: Hello, now: number): MembershipDecision {
   const { worker, incarnation, name, gpu, protocolVersion } = hello;
   const refused = (reason: string) => ({ state, effects: [{ type: "refused" as const, reason }], reason });
-  if (protocolVersion !== PROTOCOL_VERSION) {
+  if (protocolVersion < OLDEST_PROTOCOL_VERSION || protocolVersion > PROTOCOL_VERSION) {
     const older = protocolVersion < PROTOCOL_VERSION ? "worker" : "coordinator";
+    const served = OLDEST_PROTOCOL_VERSION < PROTOCOL_VERSION
+      ? `versions ${OLDEST_PROTOCOL_VERSION} to ${PROTOCOL_VERSION}`
+      : `version ${PROTOCOL_VERSION}`;
     return refused(
-      `the worker speaks protocol version ${protocolVersion}, the coordinator version ${PROTOCOL_VERSION}: update the ` +
+      `the worker speaks protocol version ${protocolVersion}, the coordinator ${served}: update the ` +
         `${older}, so that both run the same release`,
     );
   }
