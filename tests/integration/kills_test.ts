@@ -103,7 +103,7 @@ Deno.test({
       });
       const jobUrl = `${api}/fine_tuning/jobs/${job.id}`;
       await until("the end of the job", async () => (await get(jobUrl)).status === "succeeded");
-      const { id } = await post(`${jobUrl}/exports`, { kind: "merged" });
+      const { id } = await post(`${jobUrl}/exports`, { kind: "adapter" });
       const exportUrl = `${jobUrl}/exports/${id}`;
       await until("the export", async () => (await get(exportUrl)).status === "succeeded");
 

@@ -42,7 +42,7 @@ export function openSqliteJobStore(
           ON CONFLICT (id) DO UPDATE SET finished = ?2, record = ?3`)
           .run(job.id, isFinished(job.status) ? 1 : 0, JSON.stringify(job));
         if (request !== null) {
-          db.prepare("INSERT INTO requests (key, body_sha256, job_id) VALUES (?, ?, ?)")
+          db.prepare("INSERT OR REPLACE INTO requests (key, body_sha256, job_id) VALUES (?, ?, ?)")
             .run(request.key, request.bodySha256, job.id);
         }
         return insertEvents(events);

@@ -170,3 +170,14 @@ test("files are listed by purpose and can be deleted", (store) => {
   assertEquals([store.deleteFile("a"), store.deleteFile("a")], [true, false]);
   assertEquals(store.file("a"), null);
 });
+
+Deno.test("a keyed request is found with its job; stored again, it is the newer job's", () => {
+  const store = openSqliteJobStore(":memory:");
+  const request = { key: "key-1", bodySha256: "00" };
+  store.putJob(jobFixture("a"), [], request);
+  assertEquals(store.requestOf("key-1"), { ...request, jobId: "a" });
+  assertEquals(store.requestOf("key-2"), null);
+  store.putJob(jobFixture("b"), [], { ...request, bodySha256: "01" });
+  assertEquals(store.requestOf("key-1"), { key: "key-1", bodySha256: "01", jobId: "b" });
+  store.close();
+});
