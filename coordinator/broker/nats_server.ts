@@ -6,6 +6,7 @@ import { assertTakesBytes } from "../storage/probe_folder.ts";
 import { startGuarded, within } from "./guarded_process.ts";
 import type { BrokerAccounts } from "../../shared/bus/nats_accounts.ts";
 import { natsVersion } from "./nats_binary.ts";
+import { checkNatsVersion } from "./nats_versions.ts";
 import { awaitPort, awaitPredecessor } from "./nats_predecessor.ts";
 import { type NatsServerConfig, natsServerConfigText, pidPathIn } from "./nats_server_config.ts";
 
@@ -38,6 +39,7 @@ export interface NatsServer {
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const { binary, folder, host, clock } = options;
   const version = await natsVersion(binary);
+  checkNatsVersion({ version: version.join("."), cluster: null });
   const configPath = `${folder}/nats-server.conf`;
   await awaitPredecessor(pidPathIn(folder), configPath, clock);
   await awaitPort(host, options.port, clock);

@@ -20,6 +20,8 @@ export interface CoordinatorConfig extends NatsSettings {
   readonly apiKeys: readonly string[];
   readonly modelRoots: readonly string[];
   readonly maxUploadBytes: number;
+  /** Jobs pause when the data folder's disk has less; null: 1 % of it, up to 1 GiB; 0: they do not. */
+  readonly minFreeBytes: number | null;
   /** `LORAFLEET_JOIN_TOKEN`: the token of the printed join URL; null: a random one, kept in the data folder. */
   readonly joinToken: string | null;
   /** How long join tokens admit workers; null: without limit. */
@@ -55,6 +57,8 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --model-roots <path>    folder of base models, besides <data-folder>/models;
                           may be given several times (the current folder)     LORAFLEET_MODEL_ROOTS (commas between)
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
+  --min-free-mib <n>      jobs pause while the data folder's disk has less free; 0:
+                          they do not (1 % of the disk, up to 1024)           LORAFLEET_MIN_FREE_MIB
   --join-token-ttl <time> how long a join URL admits workers: 30m, 12h, 7d
                           or never (never)                                    LORAFLEET_JOIN_TOKEN_TTL
   LORAFLEET_JOIN_TOKEN    token of the printed join URL (a random one)
@@ -83,6 +87,7 @@ const OPTIONS = {
   "data-folder": { type: "string" },
   "model-roots": { type: "string", multiple: true },
   "max-upload-mib": { type: "string" },
+  "min-free-mib": { type: "string" },
   "join-token-ttl": { type: "string" },
   "no-standby": { type: "boolean" },
   ...NATS_OPTIONS,
@@ -112,6 +117,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   assertApiKeys(apiKeys, host);
   const joinTokenTtl = values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never";
   const maxUploadMib = values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024";
+  const minFreeMib = values["min-free-mib"] ?? env("LORAFLEET_MIN_FREE_MIB");
   return {
     host,
     port: integer(values.port ?? env("LORAFLEET_PORT") ?? "8787", "port", 0, 65535),
@@ -126,6 +132,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     modelRoots: [...new Set([...roots.map((root) => resolve(root)), join(dataFolder, "models")])],
     maxUploadBytes: integer(maxUploadMib, "max-upload-mib", 1, 2 ** 20) * 2 ** 20,
     joinToken: joinTokenOf(env("LORAFLEET_JOIN_TOKEN")),
+    minFreeBytes: minFreeMib === null ? null : integer(minFreeMib, "min-free-mib", 0, 2 ** 24) * 2 ** 20,
     joinTokenTtlMs: duration(joinTokenTtl, "join-token-ttl"),
     standby: values["no-standby"] !== true,
     ...readNatsSettings(values, env),

@@ -21,6 +21,7 @@ Deno.test("the defaults serve this machine alone", () => {
     publicUrl: null,
     apiKeys: [],
     modelRoots: [resolve("."), resolve("data/models")],
+    minFreeBytes: null,
     maxUploadBytes: 2 ** 30,
     standby: true,
     joinToken: null,

@@ -43,6 +43,8 @@ export interface JobServiceOptions {
     steps: number,
     places: readonly TensorPlace[] | null,
   ) => Promise<void>;
+  /** Whether a job may begin to train; looked at again at each `proceed`. Default: always. */
+  readonly mayStart?: () => boolean;
   /** Reports what is not the user's fault. */
   readonly onDefect: (message: string, thrown: unknown) => void;
   /** Reports a full disk and its end. */

@@ -30,10 +30,15 @@ export interface JobService {
   get(id: string): JobRecord;
   /** Throws `not_found`, or `conflict` if the job has finished. */
   cancel(id: string): JobRecord;
-  /** Interrupts the job and lets others go first. Throws `not_found`, or `conflict` if it has finished or is paused. */
-  pause(id: string): JobRecord;
+  /**
+   * Interrupts the job and lets others go first. Throws `not_found`, or `conflict` if it has finished or is paused.
+   * @param why the coordinator pauses it: the record's reason, and the event's text
+   */
+  pause(id: string, why?: { readonly for: "disk"; readonly message: string }): JobRecord;
   /** Queues a paused job again. Throws `not_found`, or `conflict` if it is not paused. */
   resume(id: string): JobRecord;
+  /** Starts the next job if none trains: what has kept it from starting may be over. */
+  proceed(): void;
   /**
    * Deletes a job's result or one of its checkpoints, and the adapter once no name leads to it. Throws `model_not_found`,
    * or `conflict` while the job, or one that trains on from this model, is unfinished.
@@ -92,8 +97,9 @@ export function createJobService(options: JobServiceOptions): JobService {
       return job;
     },
 
-    pause(id) {
-      const job = journal.apply(id, { type: "paused" });
+    pause(id, why) {
+      const [reason, event] = why === undefined ? [{}, {}] : [{ for: why.for }, pausedEvent(why.message)];
+      const job = journal.apply(id, { type: "paused", ...reason }, event);
       interrupt(id, PAUSED);
       return job;
     },
@@ -105,6 +111,7 @@ export function createJobService(options: JobServiceOptions): JobService {
       return job;
     },
 
+    proceed: training.startNext,
     deleteModel: (name) => deleteTunedModel(context, name),
 
     start() {
@@ -126,6 +133,8 @@ export function createJobService(options: JobServiceOptions): JobService {
     },
   };
 }
+
+const pausedEvent = (message: string) => ({ level: "warn", message }) as const;
 
 async function storeNew(
   context: JobContext,

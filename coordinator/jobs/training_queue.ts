@@ -20,14 +20,14 @@ interface TrainingQueue {
 }
 
 export function createTrainingQueue(context: JobContext, parts: StageParts, line: JobLine): TrainingQueue {
-  const { clock, onDefect } = context;
+  const { clock, onDefect, mayStart = () => true } = context;
   const { stopped } = parts;
   const warmUp = createWarmUp(context, parts);
   let training: { readonly id: string; readonly ended: Promise<void> } | null = null;
   let isWaiting = false;
 
   const startNext = (): void => {
-    const next = stopped.aborted || training !== null ? null : line.next();
+    const next = stopped.aborted || training !== null || !mayStart() ? null : line.next();
     if (next === null) return;
     if (next.kind === "wait") return waitFor(next.older);
     const { id } = next;

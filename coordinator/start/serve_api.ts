@@ -88,10 +88,11 @@ function snapshotSource(dataFolder: string, { store, accessStore }: DataFolder):
   return { dataFolder, copyDatabase: (name, path) => databases[name].copyTo(path) };
 }
 
-function readinessOf({ config, clock, folder, broker, leading: { connected } }: ApiParts) {
+function readinessOf({ config, clock, folder, broker, services, leading: { connected } }: ApiParts) {
   return createReadiness(clock, {
     store: () => folder.store.probe(),
     data_folder: () => assertTakesBytes(config.dataFolder),
+    disk_space: () => services.room.assertEnough(),
     nats: () => connected.assertConnected(),
     streams: async () => {
       // Reports a full disk before our own broker fails to store something.

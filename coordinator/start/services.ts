@@ -20,6 +20,7 @@ import type { Metrics } from "../metrics/registry.ts";
 import { measuredFleet } from "../metrics/training_metrics.ts";
 import { addJobMetrics, measuredPreparer } from "../metrics/work_metrics.ts";
 import { openTrackers } from "../trackers/open_trackers.ts";
+import { createDiskRoom, type DiskRoom } from "../upkeep/disk_room.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { CoordinatorParts } from "./parts.ts";
 
@@ -30,10 +31,11 @@ export interface Services {
   readonly jobs: JobService;
   readonly exports: ExportService;
   readonly runDry: RunDry;
+  readonly room: DiskRoom;
 }
 
 export async function createServices(
-  { dataFolder, maxUploadBytes, modelRoots, hub, trackers: trackerSettings }: CoordinatorConfig,
+  { dataFolder, maxUploadBytes, minFreeBytes, modelRoots, hub, trackers: trackerSettings }: CoordinatorConfig,
   { clock, log, openPreparer, checkModel, checkAdapter }: CoordinatorParts,
   { store, artifacts }: DataFolder,
   connectedFleet: Fleet,
@@ -54,6 +56,8 @@ export async function createServices(
   const preparer = measuredPreparer(await openPreparer(`${dataFolder}/prepared`), metrics, clock);
   const tracking = { store, clock, onDefect, folder: `${dataFolder}/trackers` };
   const { admitTracking, track } = openTrackers(trackerSettings, tracking);
+  const room = createDiskRoom({ folder: dataFolder, minFreeBytes });
+  await room.look();
   const jobs = track(createJobService({
     ...{
       ...shared,
@@ -67,11 +71,13 @@ export async function createServices(
       onDefect,
       log,
     },
+    mayStart: room.mayRun,
     ...preparer,
     ...(checkAdapter === undefined ? {} : { checkAdapter }),
   }));
   const exports = createExportService({
     ...{ ...shared, jobs, models, fleet, onDefect, run: runExportChild, runPush: runPushChild, hub },
+    reserveBytes: room.reserveBytes,
     exports: await openExportStore(`${dataFolder}/exports`, onDefect),
   });
   const workers = () => fleet.workers();
@@ -89,7 +95,7 @@ export async function createServices(
     ...preparer,
   });
   return {
-    ...{ files, uploads, models, runDry, exports },
+    ...{ files, uploads, models, runDry, exports, room },
     jobs: followJobs(jobs, { exports, store, onDefect }),
   };
 }

@@ -11,6 +11,7 @@ import { openBroker } from "./broker_access.ts";
 import { openDataFolder } from "./data_folder.ts";
 import { takeLead } from "./lead.ts";
 import type { CoordinatorParts } from "./parts.ts";
+import { watchDisk } from "../upkeep/disk_room.ts";
 import { serveApi } from "./serve_api.ts";
 import { createServices } from "./services.ts";
 
@@ -56,6 +57,10 @@ export async function startCoordinator(
   );
   services.jobs.start();
   services.exports.start();
+  const watched = { ...services, store: folder.store, clock, log };
+  watchDisk(watched, stopping.signal).catch((thrown) => {
+    if (!stopping.signal.aborted) onDefect("the disk is no longer watched", thrown);
+  });
   expireFiles(services.files, clock, stopping.signal).catch((thrown) => {
     if (!stopping.signal.aborted) onDefect("expired files are no longer deleted", thrown);
   });

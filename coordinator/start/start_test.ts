@@ -155,7 +155,7 @@ Deno.test("the join URL gives a worker what it needs to reach the broker", () =>
       await (await openConnection({ servers: url, name: "coordinator", identity })).close();
     }
     assertEquals((await fetch(`${running.url}/readyz`).then((r) => r.json())).checks, {
-      ...{ store: "ok", data_folder: "ok" },
+      ...{ store: "ok", data_folder: "ok", disk_space: "ok" },
       ...{ nats: "ok", streams: "ok" },
     });
     trial.problem = "no answer";

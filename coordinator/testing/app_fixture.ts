@@ -47,6 +47,7 @@ import { addFleetMetrics } from "../metrics/fleet_metrics.ts";
 import { createMetrics } from "../metrics/registry.ts";
 import { measuredFleet } from "../metrics/training_metrics.ts";
 import { addJobMetrics, measuredPreparer } from "../metrics/work_metrics.ts";
+import { createDiskRoom, type DiskSpace } from "../upkeep/disk_room.ts";
 import { FakeFleet } from "./fake_fleet.ts";
 import { fakePrepare, preparerOf } from "./fake_preparer.ts";
 
@@ -93,6 +94,8 @@ export interface WorldOptions {
   readonly datasets?: HubDatasets;
   readonly checkAdapter?: NonNullable<JobServiceOptions["checkAdapter"]>;
   readonly maxUploadBytes?: number;
+  /** The disk of the data folder; left out: it is not watched. */
+  readonly disk?: { readonly measure: () => Promise<DiskSpace | null>; readonly minFreeBytes: number };
   /** Instead of a process of its own. */
   readonly runExport?: RunExport;
   /** Where exports are pushed; left out: no hub. */
@@ -182,9 +185,11 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
   const settings = readTrackerSettings((name) => options.environment?.[name] ?? null, folder);
   const tracking = { store, clock, onDefect, folder: `${folder}/trackers` };
   const { admitTracking, track } = openTrackers(settings, tracking);
+  const room = createDiskRoom({ folder, minFreeBytes: 0, ...options.disk });
   const hub = options.hub ?? noHub(folder);
   const admit = { admitTracking, admitAfterwards: admitAfterwards(hub, models) };
   const tracked = track(createJobService({
+    mayStart: room.mayRun,
     ...{ ...shared, ...admit, files, models, datasets, fleet: measured, onDefect, checkModel },
     ...preparer,
     ...(options.checkAdapter === undefined ? {} : { checkAdapter: options.checkAdapter }),
@@ -209,7 +214,7 @@ async function createServices(options: WorldOptions, folder: string, stopping: A
     configuredKeys: options.apiKeys ?? [],
     access,
     apiKeys: createApiKeys(openAccessStore(":memory:"), clock),
-    folderKey: "key-in-the-data-folder",
+    ...{ room, folderKey: "key-in-the-data-folder" },
     openBackup: () => Promise.reject(new Error("the tests' folder has no databases")),
     audit: createAuditLog(`${folder}/audit.jsonl`, clock, onDefect),
     addresses: (requestUrl) => ({

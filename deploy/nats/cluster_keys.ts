@@ -17,6 +17,8 @@ const seedSchema = z.string().regex(/^S[A-Z2-7]{57}$/);
 
 /** The file that is all of a cluster's power: whoever has it can sign any identity. */
 export const clusterKeysSchema = z.strictObject({
+  /** In seconds since 1970: of all tokens, so that those of a later run do not count as newer than the coordinator's changes. */
+  createdAt: z.int(),
   operator: seedSchema,
   fleet: seedSchema,
   streams: seedSchema,
@@ -43,6 +45,7 @@ export function createClusterKeys(now: number): ClusterKeys {
   const { fleet, streams, system } = accountKeys(seeds);
   const user = () => createNatsKeys("user");
   return {
+    createdAt: now,
     ...seeds,
     credentials: {
       coordinatorStreams: credentialsText(masterOf(streams, user(), now)),
@@ -59,10 +62,10 @@ export interface PublicAccounts {
   readonly publicKeys: { readonly fleet: string; readonly system: string };
 }
 
-export function publicAccounts(keys: ClusterKeys, now: number): PublicAccounts {
+export function publicAccounts(keys: ClusterKeys): PublicAccounts {
   const pairs = accountKeys(keys);
   return {
-    accounts: brokerAccounts(pairs, [], now),
+    accounts: brokerAccounts(pairs, [], keys.createdAt),
     publicKeys: { fleet: pairs.fleet.publicKey, system: pairs.system.publicKey },
   };
 }

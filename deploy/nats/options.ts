@@ -1,4 +1,5 @@
 /** The command line of `deno task nats`. */
+import { resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import type { ClusterServer } from "./server_config.ts";
@@ -68,7 +69,7 @@ export function parseOptions(args: readonly string[]): NatsTaskOptions | null {
   if (twice !== undefined) throw usage("server", `${quote(twice)} is given twice`);
   return {
     ...{ servers, leafs },
-    outFolder: values.out ?? "nats",
+    outFolder: resolve(values.out ?? "nats"),
     configFolder: values["config-folder"] ?? "/etc/nats",
     storeFolder: values["store-folder"] ?? "/var/lib/nats",
     isEncrypted: values["no-tls"] !== true,

@@ -21,7 +21,7 @@ export async function writeCluster(options: NatsTaskOptions, now: number): Promi
   const { servers, leafs, outFolder, isEncrypted } = options;
   await makeFolder(outFolder);
   const { keys, isNew } = await ensureKeys(`${outFolder}/keys.json`, now);
-  const { accounts, publicKeys } = publicAccounts(keys, now);
+  const { accounts, publicKeys } = publicAccounts(keys);
   if (isEncrypted) await ensureAuthority(outFolder);
   const folders = new Map<string, string>();
 

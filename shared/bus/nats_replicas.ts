@@ -77,6 +77,7 @@ export function createReplicaKeeper(
   nc: NatsConnection,
   manager: () => Promise<JetStreamManager>,
   onReplicas: OnReplicas,
+  intervalMs: number = GROW_INTERVAL_MS,
 ): ReplicaKeeper {
   const small = new Set<string>();
   let isGrowing = false;
@@ -84,7 +85,7 @@ export function createReplicaKeeper(
   function note(stream: string, replicas: number): void {
     onReplicas(stream, replicas);
     if (replicas >= REPLICAS) small.delete(stream);
-    else watch(stream, GROW_INTERVAL_MS);
+    else watch(stream, intervalMs);
   }
 
   function watch(stream: string, waitMs: number): void {
@@ -99,7 +100,7 @@ export function createReplicaKeeper(
   async function keepGrowing(firstWaitMs: number): Promise<void> {
     const closed = new AbortController();
     nc.closed().then(() => closed.abort());
-    for (let waitMs = firstWaitMs; small.size > 0; waitMs = GROW_INTERVAL_MS) {
+    for (let waitMs = firstWaitMs; small.size > 0; waitMs = intervalMs) {
       await systemClock.sleep(waitMs, closed.signal).catch(() => {});
       for (const stream of small) {
         if (closed.signal.aborted) return;

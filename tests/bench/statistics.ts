@@ -6,3 +6,8 @@ export function quantile(values: readonly number[], share: number): number {
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
+
+/** Median, 95 % and maximum. */
+export function summaryOf(values: readonly number[]): number[] {
+  return [quantile(values, 0.5), quantile(values, 0.95), Math.max(...values)];
+}

@@ -76,6 +76,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       "metrics",
       "storage",
       "training",
+      "upkeep",
     ],
     start: ALL,
     ".": ALL,

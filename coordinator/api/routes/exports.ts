@@ -84,8 +84,10 @@ const pushExport = userRoute("post", `${PATH}/{export_id}/push`, "pushExport", {
   responses: { 200: jsonContent(exportSchema, "The export, whose push is now queued") },
 });
 
-export function addExportRoutes(api: Api, { exports, hidePaths }: ApiServices): void {
+export function addExportRoutes(api: Api, { exports, room, hidePaths }: ApiServices): void {
   addDescribed(api, createExport, async (c) => {
+    // Its size is known later, and checked again then.
+    await room.assertRoomFor(0, "an export");
     const [id, body] = [pathParameter(c, "id"), await readJson(c, MAX_BODY_BYTES)];
     await exports.check(id, body);
     return c.json(exportView(exports.create(id, body), hidePaths), 200);

@@ -73,11 +73,12 @@ const downloadFile = userRoute("get", "/v1/files/{id}/content", "downloadFile", 
   responses: { 200: bytesContent("The file's bytes") },
 });
 
-export function addFileRoutes(api: Api, { files, store, maxUploadBytes }: ApiServices): void {
+export function addFileRoutes(api: Api, { files, store, room, maxUploadBytes }: ApiServices): void {
   addDescribed(api, createFile, async (c) => {
     const owner = ownerFor(c);
     // Before megabytes arrive.
     assertMayStore(store, owner, 1);
+    await room.assertRoomFor(Number(c.req.header("content-length") ?? 0), "the upload");
     const form = readForm(c, maxUploadBytes, "file and purpose");
     return c.json(fileView(await receiveForm(files, form, owner)), 200);
   });

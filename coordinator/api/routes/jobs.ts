@@ -126,13 +126,14 @@ const ACTIONS = [
   ["resume", "Queue a paused job again; it continues if workers still hold its state", "The queued job"],
 ] as const;
 
-export function addJobRoutes(api: Api, { jobs, store, runDry, parseJobRequest }: ApiServices): void {
+export function addJobRoutes(api: Api, { jobs, store, room, runDry, parseJobRequest }: ApiServices): void {
   addDescribed(api, createJob, async (c) => {
     const question = dryRunQuestion(new URL(c.req.url).searchParams);
     const body = await readJson(c, MAX_BODY_BYTES);
     const request = parseJobRequest(body);
     if (question !== null) return c.json(dryRunView(await runDry(request, question, c.req.raw.signal)), 200);
     const owner = ownerFor(c);
+    await room.assertRoomFor(0, "a job");
     return c.json(jobView(await jobs.create(request, keyedRequest(c, body, owner?.id), owner)), 200);
   });
 

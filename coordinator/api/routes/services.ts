@@ -12,6 +12,7 @@ import type { Fleet } from "../../fleet/fleet.ts";
 import type { JobService } from "../../jobs/job_service.ts";
 import type { ModelRegistry } from "../../base_models/registry.ts";
 import type { JobStore } from "../../jobs/stores/job_store.ts";
+import type { DiskRoom } from "../../upkeep/disk_room.ts";
 import type { JoinReply } from "../views/join_view.ts";
 import type { Metrics } from "../../metrics/registry.ts";
 import type { UploadStore } from "../../jobs/files/upload_store.ts";
@@ -57,6 +58,8 @@ export interface ApiServices {
   readonly metrics: Metrics;
   readonly readiness: () => Promise<readonly ReadinessCheck[]>;
   readonly maxUploadBytes: number;
+  /** Of the data folder's disk. */
+  readonly room: Pick<DiskRoom, "assertRoomFor">;
   /** Ends open event streams. */
   readonly stopping: AbortSignal;
   /** Strips paths from texts that leave the coordinator. */

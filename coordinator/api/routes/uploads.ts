@@ -85,12 +85,14 @@ const cancelUpload = userRoute("post", "/v1/uploads/{id}/cancel", "cancelUpload"
   responses: { 200: jsonContent(uploadSchema, "Cancelled") },
 });
 
-export function addUploadRoutes(api: Api, { uploads }: ApiServices): void {
+export function addUploadRoutes(api: Api, { uploads, room }: ApiServices): void {
   addDescribed(api, createUpload, async (c) => {
     const { bytes, filename, purpose, expires_after } = await readObject(c, createSchema);
     const fileLifetimeMs = expires_after === null || expires_after === undefined
       ? null
       : parseExpiresAfter(expires_after.anchor ?? "", expires_after.seconds);
+    // The parts, and the file that they are joined to.
+    await room.assertRoomFor(2 * bytes, `an upload of ${bytes} bytes in parts`);
     return c.json(
       uploadView(uploads.create({ bytes, filename, purpose, fileLifetimeMs, owner: ownerFor(c) })),
       200,

@@ -6,10 +6,10 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 const RESERVE_BYTES = 64 * 2 ** 20;
 
 /** @throws LoraFleetError `storage` with the bytes that are needed and that are free */
-export function assertRoomFor(bytes: number, freeBytes: number): void {
-  if (bytes + RESERVE_BYTES <= freeBytes) return;
+export function assertRoomFor(bytes: number, freeBytes: number, reserveBytes: number = RESERVE_BYTES): void {
+  if (bytes + reserveBytes <= freeBytes) return;
   const message =
-    `the export needs ${bytes} bytes on the coordinator's disk and leaves ${RESERVE_BYTES} free for its ` +
+    `the export needs ${bytes} bytes on the coordinator's disk and leaves ${reserveBytes} free for its ` +
     `records, but only ${freeBytes} bytes are free: make room, for example by deleting an earlier export`;
   throw new LoraFleetError("storage", message, { param: "export" });
 }

@@ -22,6 +22,8 @@ export const exportTaskSchema = z.strictObject({
   card: z.string(),
   /** Empty. */
   outputFolder: z.string(),
+  /** Left free on its disk; left out: what the coordinator's records need. */
+  reserveBytes: z.int().optional(),
 });
 export type ExportTask = z.output<typeof exportTaskSchema>;
 

@@ -42,7 +42,7 @@ export async function runExport(task: ExportTask, options: RunOptions): Promise<
   const planned = await PLANS[task.request.kind](task);
   const copies = task.tokenizerFiles.map((name) => Deno.statSync(`${task.modelFolder}/${name}`).size);
   const bytes = planned.bytes + task.card.length + copies.reduce((sum, size) => sum + size, 0);
-  assertRoomFor(bytes, freeBytes(task.outputFolder));
+  assertRoomFor(bytes, freeBytes(task.outputFolder), task.reserveBytes);
   report({ type: "planned", bytes });
   const output = openOutputFolder(task.outputFolder, {
     bytesNeeded: bytes,

@@ -24,5 +24,7 @@ export interface ExportServiceOptions {
   readonly run: RunExport;
   readonly runPush: RunPush;
   readonly hub: HubSettings;
+  /** What an export leaves free on the disk; 0 or left out: what the coordinator's records need. */
+  readonly reserveBytes?: () => number;
   readonly onDefect: (message: string, thrown: unknown) => void;
 }

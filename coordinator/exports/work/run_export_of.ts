@@ -9,6 +9,11 @@ import { isMeasured } from "../record/export_request.ts";
 
 const UNMEASURED: MeasurementState = { status: "waiting", worker: null, reason: null, failures: [] };
 
+function reserveOf({ reserveBytes }: ExportServiceOptions): { readonly reserveBytes?: number } {
+  const bytes = reserveBytes?.() ?? 0;
+  return bytes === 0 ? {} : { reserveBytes: bytes };
+}
+
 /** One export, from queued to ended. With an aborted signal it stays as it is, for the next coordinator. */
 export async function runExportOf(
   options: ExportServiceOptions,
@@ -24,7 +29,7 @@ export async function runExportOf(
     events.began();
     const task = await exportTaskOf(options, exports.get(id)!, signal);
     const outputFolder = await exports.begin(id);
-    const files = await run({ ...task, outputFolder }, {
+    const files = await run({ ...task, outputFolder, ...reserveOf(options) }, {
       signal,
       onMessage(message) {
         if (message.type === "planned") update({ bytesTotal: message.bytes });

@@ -83,6 +83,8 @@ export const jobRecordSchema = z.strictObject({
   deletedModels: z.array(z.string()).default([]),
   /** The id of the API key that submitted it; left out: a configured key, or none. */
   owner: z.string().optional(),
+  /** Why it is paused, if nobody has asked for it; it is resumed when that is over. */
+  pausedFor: z.literal("disk").optional(),
 });
 export type JobRecord = z.output<typeof jobRecordSchema>;
 

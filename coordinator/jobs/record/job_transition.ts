@@ -57,7 +57,8 @@ export type JobTransition =
   }
   | { readonly type: "failed"; readonly error: JobError }
   | { readonly type: "cancelled" }
-  | { readonly type: "paused" }
+  /** `for`: the coordinator pauses it, and will resume it. */
+  | { readonly type: "paused"; readonly for?: "disk" }
   | { readonly type: "resumed" }
   | { readonly type: "coordinatorRestarted" }
   /** The result or a checkpoint was deleted. */
@@ -150,8 +151,13 @@ const RULES: { readonly [T in JobTransition["type"]]: Rule<Of<T>> } = {
   },
   paused: {
     from: ["validating_files", "queued", "running"],
-    decide: (job) => ({
-      job: { ...job, status: "paused", estimatedFinishAt: null },
+    decide: (job, { for: pausedFor }) => ({
+      job: {
+        ...job,
+        status: "paused",
+        estimatedFinishAt: null,
+        ...pausedFor === undefined ? {} : { pausedFor },
+      },
       reason: `The job was paused while it was ${job.status}${afterStep(job)}.`,
     }),
   },
@@ -233,7 +239,7 @@ function quarantineSample(job: JobRecord, { sample }: Of<"sampleQuarantined">): 
   };
 }
 
-function resume(job: JobRecord): JobDecision {
+function resume({ pausedFor: _over, ...job }: JobRecord): JobDecision {
   const isPrepared = job.totalSteps !== null;
   return {
     job: { ...job, status: isPrepared ? "queued" : "validating_files" },

@@ -12,7 +12,8 @@ import { toText } from "@std/streams";
 import { systemClock } from "../../../shared/clock.ts";
 import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
 import { jobOf, startCoordinatorChild, submitJob, until } from "../../integration/coordinator_child.ts";
-import { type Bench, measure, probe, summaryOf } from "./watch.ts";
+import { summaryOf } from "../statistics.ts";
+import { type Bench, measure, probe } from "./watch.ts";
 import { wideRows, writeWideModel } from "./wide_model.ts";
 import { exitWithHelp } from "../../documents/head_help.ts";
 

@@ -1,7 +1,8 @@
 /** Watches a coordinator while some work runs: /healthz, the steps of a training job, memory. */
 import { systemClock } from "../../../shared/clock.ts";
 import { jobOf } from "../../integration/coordinator_child.ts";
-import { quantile } from "../statistics.ts";
+import { summaryOf } from "../statistics.ts";
+import { rssOf } from "./rss.ts";
 
 export interface Bench {
   readonly api: string;
@@ -50,11 +51,6 @@ export const probe = new Worker(new URL("./health_probe.ts", import.meta.url), {
   name: "probe",
 });
 
-/** Median, 95 % and maximum. */
-export function summaryOf(values: readonly number[]): number[] {
-  return [quantile(values, 0.5), quantile(values, 0.95), Math.max(...values)];
-}
-
 /** Starts polling /healthz; the returned function stops and resolves to the milliseconds of each answer. */
 function askHealth(api: string): () => Promise<number[]> {
   probe.postMessage(new URL("/healthz", api).href);
@@ -82,9 +78,4 @@ async function watchMemory(pid: number, { rssMb, childRssMb }: Sample, over: Abo
     childRssMb.push(preparations.reduce((sum, rss) => sum + rss, 0));
     await systemClock.sleep(200);
   }
-}
-
-async function rssOf(pid: number): Promise<number> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1000;
 }

@@ -1,0 +1,178 @@
+/**
+ * The API while a job trains among a crowd: many queued jobs, listeners of events, workers without work, on a real broker.
+ *
+ *     deno task bench:crowd [--jobs 1000] [--listeners 200] [--workers 500] [--minutes 10]
+ *
+ * Exits with 1 if the 95th percentile of all answers is above 100 ms, or the coordinator's memory grows by more than a tenth
+ * between the first and the last third of the time.
+ */
+import { parseArgs } from "node:util";
+import { fromFileUrl } from "@std/path";
+import { systemClock } from "../../../shared/clock.ts";
+import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
+import { exitWithHelp } from "../../documents/head_help.ts";
+import { jobOf, startCoordinatorChild, submitJob, until } from "../../integration/coordinator_child.ts";
+import { median, summaryOf } from "../statistics.ts";
+import type { Answers } from "./api_probe.ts";
+import { rssOf } from "./rss.ts";
+
+exitWithHelp(import.meta.url);
+
+const MOST_P95_MS = 100;
+const MOST_GROWTH = 0.1;
+/** Workers of one process; more would measure that process. */
+const CROWD = 100;
+const TRAINING = { max_steps: 1_000_000, gradient_accumulation_steps: 2, save_strategy: "no" };
+
+/** Listens to a job's events until `signal` aborts; counts them. */
+async function listen(
+  api: string,
+  jobId: string,
+  signal: AbortSignal,
+  count: { events: number },
+): Promise<void> {
+  const response = await fetch(`${api}/fine_tuning/jobs/${jobId}/events?stream=true`, { signal });
+  for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+    count.events += text.split("\ndata:").length - 1;
+  }
+}
+
+function startCrowd(joinUrl: string, workers: number): Deno.ChildProcess[] {
+  const script = fromFileUrl(new URL("crowd_workers.ts", import.meta.url));
+  return Array.from({ length: Math.ceil(workers / CROWD) }, (_, index) => {
+    const count = String(Math.min(CROWD, workers - index * CROWD));
+    const args = ["run", "-A", "-q", "--no-check", script, "--join", joinUrl, "--count", count];
+    return new Deno.Command(Deno.execPath(), { args, stdin: "null", stdout: "null" }).spawn();
+  });
+}
+
+async function workersOf(api: string): Promise<number> {
+  const list = await (await fetch(`${api}/workers`)).json();
+  return list.data.filter(({ state }: { state: string }) => state !== "lost").length;
+}
+
+async function queueJobs(api: string, count: number): Promise<void> {
+  const { training_file } = (await (await fetch(`${api}/fine_tuning/jobs?limit=1`)).json()).data[0];
+  for (let index = 0; index < count; index++) {
+    const body = JSON.stringify({ model: "base", training_file, training: { max_steps: 2 } });
+    const response = await fetch(`${api}/fine_tuning/jobs`, {
+      ...{ method: "POST", headers: { "content-type": "application/json" }, body },
+    });
+    if (!response.ok) throw new Error(await response.text());
+    await response.body?.cancel();
+  }
+}
+
+async function watchMemory(pid: number, minutes: number): Promise<readonly number[]> {
+  const samples: number[] = [];
+  for (let second = 0; second < minutes * 60; second += 5) {
+    samples.push(await rssOf(pid));
+    if (second % 60 === 0) console.log(`  minute ${second / 60}: ${samples.at(-1)!.toFixed(0)} MB`);
+    await systemClock.sleep(5000);
+  }
+  return samples;
+}
+
+function report(answers: Answers): number {
+  const line = (name: string, values: readonly number[]) =>
+    `${name.padEnd(58)}${String(values.length).padStart(7)}` +
+    summaryOf(values).map((ms) => ms.toFixed(1).padStart(8)).join("");
+  console.log(`\n${"".padEnd(58)}  asked  ms: p50     p95     max`);
+  for (const [path, values] of Object.entries(answers)) {
+    console.log(line(path.replace(/ftjob-\w+/, "…"), values));
+  }
+  const all = Object.values(answers).flat();
+  console.log(line("all", all));
+  return summaryOf(all)[1]!;
+}
+
+async function main(jobs: number, listeners: number, workers: number, minutes: number): Promise<boolean> {
+  const folder = await Deno.makeTempDir({ prefix: "lorafleet-crowd-" });
+  const children: Deno.ChildProcess[] = [];
+  const over = new AbortController();
+  const probe = new Worker(new URL("./api_probe.ts", import.meta.url), { type: "module" });
+  try {
+    await using coordinator = startCoordinatorChild(`${folder}/data`);
+    const joinUrl = await coordinator.joinUrl();
+    const natsPort = Number(new URL((await (await fetch(joinUrl)).json()).natsUrl).port);
+    const trainer = { name: "trainer", joinUrl, natsPort, engine: "toy", gradientMs: 50 } as const;
+    const child = spawnWorkerProcess({ ...trainer, factorSize: 64, cacheFolder: `${folder}/worker` });
+    child.stdout.pipeTo(new WritableStream()).catch(() => {});
+    child.stderr.pipeTo(new WritableStream()).catch(() => {});
+    children.push(child);
+    const api = coordinator.api();
+    const running = await submitJob(api, TRAINING);
+    const stepOf = async () => (await jobOf(api, running)).step;
+    await until("the first steps", async () => await stepOf() >= 5, coordinator.stderr, 120_000);
+
+    const joinedAt = performance.now();
+    children.push(...startCrowd(joinUrl, workers));
+    await until("the crowd", async () => await workersOf(api) === workers + 1, coordinator.stderr, 300_000);
+    console.log(`${workers} workers joined in ${((performance.now() - joinedAt) / 1000).toFixed(0)} s`);
+    const queuedAt = performance.now();
+    await queueJobs(api, jobs);
+    console.log(`${jobs} jobs created in ${((performance.now() - queuedAt) / 1000).toFixed(0)} s`);
+    const count = { events: 0 };
+    for (let i = 0; i < listeners; i++) listen(api, running, over.signal, count).catch(() => {});
+    await until(
+      "their preparation",
+      async () => {
+        const { data } = await (await fetch(`${api}/fine_tuning/jobs?limit=1`)).json();
+        return data[0].status === "queued";
+      },
+      coordinator.stderr,
+      600_000,
+    );
+
+    const stepBefore = await stepOf();
+    const { origin, pathname } = new URL(api);
+    const paths = [
+      ...["/healthz", "/readyz", `${pathname}/fine_tuning/jobs?limit=20`, `${pathname}/workers`],
+      ...[
+        `${pathname}/fine_tuning/jobs/${running}`,
+        `${pathname}/fine_tuning/jobs/${running}/events?limit=20`,
+      ],
+      ...[`${pathname}/files?limit=20`, "/metrics"],
+    ];
+    probe.postMessage({ origin, paths });
+    const memory = await watchMemory(coordinator.pid, minutes);
+    const answers = await new Promise<Answers>((resolve) => {
+      probe.onmessage = ({ data }: MessageEvent<Answers>) => resolve(data);
+      probe.postMessage(null);
+    });
+    const p95 = report(answers);
+    const steps = await stepOf() - stepBefore;
+    console.log(
+      `\nsteps of the running job: ${
+        (steps / minutes / 60).toFixed(1)
+      } a second; ${count.events} events heard`,
+    );
+    console.log(`workers at the end: ${await workersOf(api)}`);
+    const third = Math.ceil(memory.length / 3);
+    const [early, late] = [median(memory.slice(0, third)), median(memory.slice(-third))];
+    console.log(
+      `memory: median ${early.toFixed(0)} MB in the first third, ${late.toFixed(0)} MB in the last`,
+    );
+    return p95 <= MOST_P95_MS && late <= early * (1 + MOST_GROWTH);
+  } finally {
+    over.abort();
+    probe.terminate();
+    for (const child of children) child.kill("SIGKILL");
+    await Promise.all(children.map((child) => child.status));
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  const text = (value: string) => ({ type: "string", default: value }) as const;
+  const options = { jobs: text("1000"), listeners: text("200"), workers: text("500"), minutes: text("10") };
+  const { values } = parseArgs({ options });
+  console.log(
+    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores; ${values.jobs} queued jobs, ` +
+      `${values.listeners} listeners, ${values.workers} idle workers; load average at the start: ` +
+      Deno.loadavg()[0]!.toFixed(2),
+  );
+  const numbers = [values.jobs, values.listeners, values.workers, values.minutes].map(Number);
+  const isGood = await main(numbers[0]!, numbers[1]!, numbers[2]!, numbers[3]!);
+  Deno.exit(isGood ? 0 : 1);
+}
