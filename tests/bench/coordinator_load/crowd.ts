@@ -11,7 +11,13 @@ import { fromFileUrl } from "@std/path";
 import { systemClock } from "../../../shared/clock.ts";
 import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
 import { exitWithHelp } from "../../documents/head_help.ts";
-import { jobOf, startCoordinatorChild, submitJob, until } from "../../integration/coordinator_child.ts";
+import {
+  type CoordinatorChild,
+  jobOf,
+  startCoordinatorChild,
+  submitJob,
+  until,
+} from "../../integration/coordinator_child.ts";
 import { median, summaryOf } from "../statistics.ts";
 import type { Answers } from "./api_probe.ts";
 import { rssOf } from "./rss.ts";
@@ -86,74 +92,98 @@ function report(answers: Answers): number {
   return summaryOf(all)[1]!;
 }
 
-async function main(jobs: number, listeners: number, workers: number, minutes: number): Promise<boolean> {
+interface Crowd {
+  readonly jobs: number;
+  readonly listeners: number;
+  readonly workers: number;
+  readonly minutes: number;
+}
+
+interface Running {
+  readonly coordinator: CoordinatorChild;
+  readonly api: string;
+  /** The job that trains. */
+  readonly jobId: string;
+  readonly children: Deno.ChildProcess[];
+}
+
+async function startTraining(coordinator: CoordinatorChild, folder: string, children: Deno.ChildProcess[]) {
+  const joinUrl = await coordinator.joinUrl();
+  const natsPort = Number(new URL((await (await fetch(joinUrl)).json()).natsUrl).port);
+  const trainer = { name: "trainer", joinUrl, natsPort, engine: "toy", gradientMs: 50 } as const;
+  const child = spawnWorkerProcess({ ...trainer, factorSize: 64, cacheFolder: `${folder}/worker` });
+  child.stdout.pipeTo(new WritableStream()).catch(() => {});
+  child.stderr.pipeTo(new WritableStream()).catch(() => {});
+  children.push(child);
+  const api = coordinator.api();
+  const jobId = await submitJob(api, TRAINING);
+  const isRunning = async () => (await jobOf(api, jobId)).step >= 5;
+  await until("the first steps", isRunning, coordinator.stderr, 120_000);
+  return { coordinator, api, jobId, children };
+}
+
+async function gather({ coordinator, api, children }: Running, { workers, jobs }: Crowd): Promise<void> {
+  const joinedAt = performance.now();
+  children.push(...startCrowd(await coordinator.joinUrl(), workers));
+  await until("the crowd", async () => await workersOf(api) === workers + 1, coordinator.stderr, 300_000);
+  console.log(`${workers} workers joined in ${((performance.now() - joinedAt) / 1000).toFixed(0)} s`);
+  const queuedAt = performance.now();
+  await queueJobs(api, jobs);
+  console.log(`${jobs} jobs created in ${((performance.now() - queuedAt) / 1000).toFixed(0)} s`);
+  const isPrepared = async () => {
+    const { data } = await (await fetch(`${api}/fine_tuning/jobs?limit=1`)).json();
+    return data[0].status === "queued";
+  };
+  await until("their preparation", isPrepared, coordinator.stderr, 600_000);
+}
+
+/** Whether the API is as fast and the memory as flat as they should be. */
+async function observe(
+  { coordinator, api, jobId }: Running,
+  minutes: number,
+  probe: Worker,
+): Promise<boolean> {
+  const stepOf = async () => (await jobOf(api, jobId)).step;
+  const stepBefore = await stepOf();
+  const { origin, pathname } = new URL(api);
+  const paths = [
+    ...["/healthz", "/readyz", `${pathname}/fine_tuning/jobs?limit=20`, `${pathname}/workers`],
+    ...[`${pathname}/fine_tuning/jobs/${jobId}`, `${pathname}/fine_tuning/jobs/${jobId}/events?limit=20`],
+    ...[`${pathname}/files?limit=20`, "/metrics"],
+  ];
+  probe.postMessage({ origin, paths });
+  const memory = await watchMemory(coordinator.pid, minutes);
+  const answers = await new Promise<Answers>((resolve) => {
+    probe.onmessage = ({ data }: MessageEvent<Answers>) => resolve(data);
+    probe.postMessage(null);
+  });
+  const p95 = report(answers);
+  console.log(
+    `\nsteps of the running job: ${((await stepOf() - stepBefore) / minutes / 60).toFixed(1)} a second`,
+  );
+  console.log(`workers at the end: ${await workersOf(api)}`);
+  const third = Math.ceil(memory.length / 3);
+  const [early, late] = [median(memory.slice(0, third)), median(memory.slice(-third))];
+  console.log(`memory: median ${early.toFixed(0)} MB in the first third, ${late.toFixed(0)} MB in the last`);
+  return p95 <= MOST_P95_MS && late <= early * (1 + MOST_GROWTH);
+}
+
+async function main(crowd: Crowd): Promise<boolean> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-crowd-" });
   const children: Deno.ChildProcess[] = [];
   const over = new AbortController();
   const probe = new Worker(new URL("./api_probe.ts", import.meta.url), { type: "module" });
   try {
     await using coordinator = startCoordinatorChild(`${folder}/data`);
-    const joinUrl = await coordinator.joinUrl();
-    const natsPort = Number(new URL((await (await fetch(joinUrl)).json()).natsUrl).port);
-    const trainer = { name: "trainer", joinUrl, natsPort, engine: "toy", gradientMs: 50 } as const;
-    const child = spawnWorkerProcess({ ...trainer, factorSize: 64, cacheFolder: `${folder}/worker` });
-    child.stdout.pipeTo(new WritableStream()).catch(() => {});
-    child.stderr.pipeTo(new WritableStream()).catch(() => {});
-    children.push(child);
-    const api = coordinator.api();
-    const running = await submitJob(api, TRAINING);
-    const stepOf = async () => (await jobOf(api, running)).step;
-    await until("the first steps", async () => await stepOf() >= 5, coordinator.stderr, 120_000);
-
-    const joinedAt = performance.now();
-    children.push(...startCrowd(joinUrl, workers));
-    await until("the crowd", async () => await workersOf(api) === workers + 1, coordinator.stderr, 300_000);
-    console.log(`${workers} workers joined in ${((performance.now() - joinedAt) / 1000).toFixed(0)} s`);
-    const queuedAt = performance.now();
-    await queueJobs(api, jobs);
-    console.log(`${jobs} jobs created in ${((performance.now() - queuedAt) / 1000).toFixed(0)} s`);
+    const running = await startTraining(coordinator, folder, children);
+    await gather(running, crowd);
     const count = { events: 0 };
-    for (let i = 0; i < listeners; i++) listen(api, running, over.signal, count).catch(() => {});
-    await until(
-      "their preparation",
-      async () => {
-        const { data } = await (await fetch(`${api}/fine_tuning/jobs?limit=1`)).json();
-        return data[0].status === "queued";
-      },
-      coordinator.stderr,
-      600_000,
-    );
-
-    const stepBefore = await stepOf();
-    const { origin, pathname } = new URL(api);
-    const paths = [
-      ...["/healthz", "/readyz", `${pathname}/fine_tuning/jobs?limit=20`, `${pathname}/workers`],
-      ...[
-        `${pathname}/fine_tuning/jobs/${running}`,
-        `${pathname}/fine_tuning/jobs/${running}/events?limit=20`,
-      ],
-      ...[`${pathname}/files?limit=20`, "/metrics"],
-    ];
-    probe.postMessage({ origin, paths });
-    const memory = await watchMemory(coordinator.pid, minutes);
-    const answers = await new Promise<Answers>((resolve) => {
-      probe.onmessage = ({ data }: MessageEvent<Answers>) => resolve(data);
-      probe.postMessage(null);
-    });
-    const p95 = report(answers);
-    const steps = await stepOf() - stepBefore;
-    console.log(
-      `\nsteps of the running job: ${
-        (steps / minutes / 60).toFixed(1)
-      } a second; ${count.events} events heard`,
-    );
-    console.log(`workers at the end: ${await workersOf(api)}`);
-    const third = Math.ceil(memory.length / 3);
-    const [early, late] = [median(memory.slice(0, third)), median(memory.slice(-third))];
-    console.log(
-      `memory: median ${early.toFixed(0)} MB in the first third, ${late.toFixed(0)} MB in the last`,
-    );
-    return p95 <= MOST_P95_MS && late <= early * (1 + MOST_GROWTH);
+    for (let i = 0; i < crowd.listeners; i++) {
+      listen(running.api, running.jobId, over.signal, count).catch(() => {});
+    }
+    const isGood = await observe(running, crowd.minutes, probe);
+    console.log(`${count.events} events heard by ${crowd.listeners} listeners`);
+    return isGood;
   } finally {
     over.abort();
     probe.terminate();
@@ -172,7 +202,9 @@ if (import.meta.main) {
       `${values.listeners} listeners, ${values.workers} idle workers; load average at the start: ` +
       Deno.loadavg()[0]!.toFixed(2),
   );
-  const numbers = [values.jobs, values.listeners, values.workers, values.minutes].map(Number);
-  const isGood = await main(numbers[0]!, numbers[1]!, numbers[2]!, numbers[3]!);
-  Deno.exit(isGood ? 0 : 1);
+  const crowd = {
+    ...{ jobs: Number(values.jobs), listeners: Number(values.listeners) },
+    ...{ workers: Number(values.workers), minutes: Number(values.minutes) },
+  };
+  Deno.exit(await main(crowd) ? 0 : 1);
 }
