@@ -1,6 +1,11 @@
 /** The LORAFLEET_… variables that the programs read, from their own usage texts. */
 
-const SOURCES = ["coordinator/config/config.ts", "worker/config.ts"];
+const SOURCES = [
+  "coordinator/config/config.ts",
+  "coordinator/config/nats_settings.ts",
+  "worker/config.ts",
+  "deploy/runpod/options.ts",
+];
 
 /** @param readText of a path below the repository's root */
 export async function knownVariables(
