@@ -3,6 +3,7 @@ import { updateNatsAccount } from "../../shared/bus/nats_account_update.ts";
 import { createNatsKeys } from "../../shared/bus/nats_keys.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
+import { DEFAULT_NATS_PORT } from "../config/nats_settings.ts";
 import type { Tls } from "../config/tls.ts";
 import { assertTakesBytes } from "../storage/probe_folder.ts";
 import type { Broker } from "./broker.ts";
@@ -57,7 +58,7 @@ export async function startOwnBroker(
       ...{ folder, port, tls, clock, host: config.natsHost },
       accounts: () => brokerAccounts(keys, revocations(), seconds()),
     });
-  const server = await startOnPort(config.natsPort, lastPort, { start, clock, log });
+  const server = await startOnPort(config, lastPort, { start, clock, log });
   const watching = new AbortController();
   const watched = watchBroker({
     ...{ health, clock, log, restart: server.restart, signal: watching.signal },
@@ -87,23 +88,37 @@ export async function startOwnBroker(
   };
 }
 
-/** @param wanted 0: the previous port, or any if that one is taken or unknown */
+/** Without a configured port: the previous one or, at first, NATS's own; any if that one is taken. */
 async function startOnPort(
-  wanted: number,
+  { natsPort: wanted, natsHost: host }: Pick<CoordinatorConfig, "natsPort" | "natsHost">,
   lastPort: number,
   options: SupervisorOptions,
 ): Promise<SupervisedNatsServer> {
   if (wanted !== 0) return await superviseNatsServer(wanted, options);
+  const isFirst = lastPort === 0;
+  const preferred = isFirst ? DEFAULT_NATS_PORT : lastPort;
+  const which = isFirst
+    ? `port ${preferred} is taken: the broker takes any free one, and keeps it; --nats-port chooses one`
+    : `the broker's previous port ${preferred} is taken: workers find the new one by the join URL`;
   try {
-    return await superviseNatsServer(lastPort, options);
+    // A previous port may become free in a moment, as its broker ends; a strange one need not be waited for.
+    if (!isFirst || isFree(host, preferred)) return await superviseNatsServer(preferred, options);
   } catch (thrown) {
     const isTaken = thrown instanceof LoraFleetError && thrown.code === "port_in_use";
-    if (lastPort === 0 || !isTaken) throw thrown;
-    const server = await superviseNatsServer(0, options);
-    const message =
-      `the broker's previous port ${lastPort} is taken: workers find the new one by the join URL`;
-    options.log("warn", message);
-    return server;
+    if (!isTaken) throw thrown;
+  }
+  const server = await superviseNatsServer(0, options);
+  options.log("warn", which);
+  return server;
+}
+
+function isFree(hostname: string, port: number): boolean {
+  try {
+    Deno.listen({ hostname, port }).close();
+    return true;
+  } catch (thrown) {
+    // Any other problem is told when nats-server is started there.
+    return !(thrown instanceof Deno.errors.AddrInUse);
   }
 }
 

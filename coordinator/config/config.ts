@@ -5,6 +5,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { type HubSettings, readHubSettings } from "../../shared/hub/hub_settings.ts";
 import { readTrackerSettings, type TrackerSettings } from "./tracker_settings.ts";
 import { NATS_OPTIONS, NATS_USAGE, type NatsSettings, readNatsSettings } from "./nats_settings.ts";
+import { withPodAddresses } from "./pod_address.ts";
 import { type TlsFiles, usage } from "./tls.ts";
 import { isLoopback } from "./loopback.ts";
 
@@ -71,7 +72,8 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
                           instead of waiting for it to end
 ${NATS_USAGE}
   --nats-host <address>   address of its own broker (as --host)               LORAFLEET_NATS_HOST
-  --nats-port <n>         its port (the previous one, or any free one)        LORAFLEET_NATS_PORT
+  --nats-port <n>         its port (the previous one, else 4222, else a free
+                          one)                                                LORAFLEET_NATS_PORT
   --nats-public-url <url> URL by which workers reach the broker, if not the
                           API's host                                          LORAFLEET_NATS_PUBLIC_URL
   --help
@@ -125,7 +127,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   const joinTokenTtl = values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never";
   const maxUploadMib = values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024";
   const minFreeMib = values["min-free-mib"] ?? env("LORAFLEET_MIN_FREE_MIB");
-  return {
+  const config = {
     host,
     port: integer(values.port ?? env("LORAFLEET_PORT") ?? "8787", "port", 0, 65535),
     dataFolder,
@@ -158,6 +160,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
       "--api-key is on the command line, which every user of this machine can read; set LORAFLEET_API_KEY instead",
     ],
   };
+  return withPodAddresses(config, env);
 }
 
 function retentionOf(days: string | null, mib: string | null): CoordinatorConfig["retention"] {

@@ -51,6 +51,9 @@ export const NATS_OPTIONS = {
   "nats-public-url": { type: "string" },
 } as const;
 
+/** NATS's own: firewalls and people know it. */
+export const DEFAULT_NATS_PORT = 4222;
+
 const PROTOCOLS = ["nats:", "tls:", "ws:", "wss:"];
 
 type Values = { readonly [K in keyof typeof NATS_OPTIONS]?: string | undefined };

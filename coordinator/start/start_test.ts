@@ -234,6 +234,30 @@ Deno.test("if the previous broker port is taken, a different one is used; a conf
     squatter.close();
   }));
 
+Deno.test("a first start takes NATS's own port, or any free one if that is taken, and says so", () =>
+  withTrial(async (trial) => {
+    let squatter: Deno.Listener | null = null;
+    try {
+      squatter = Deno.listen({ hostname: "127.0.0.1", port: 4222 });
+    } catch (thrown) {
+      // Another broker of this machine has it already.
+      if (!(thrown instanceof Deno.errors.AddrInUse)) throw thrown;
+    }
+    const running = await trial.start();
+    const { port } = new URL(trial.brokers.at(-1)!.url);
+    await running.stop();
+    squatter?.close();
+    assert(port !== "4222" && port !== "");
+    assertMatch(
+      trial.logged.join("\n"),
+      /warn port 4222 is taken: the broker takes any free one, and keeps it/,
+    );
+    // It keeps its port, although the usual one may be free by now.
+    const again = await trial.start();
+    assertEquals(new URL(trial.brokers.at(-1)!.url).port, port);
+    await again.stop();
+  }));
+
 Deno.test("a broker that dies restarts on its port; one that cannot is reported", () =>
   withTrial(async (trial) => {
     const running = await trial.start();
