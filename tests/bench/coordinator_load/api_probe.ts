@@ -18,7 +18,7 @@ async function ask(origin: string, paths: readonly string[]): Promise<Answers> {
     const askedAt = performance.now();
     const response = await fetch(`${origin}${path}`);
     await response.arrayBuffer();
-    if (!response.ok) throw new Error(`${path} answers ${response.status}`);
+    if (!response.ok) console.log(path, response.status);
     times[path]!.push(performance.now() - askedAt);
     await systemClock.sleep(PAUSE_MS);
   }

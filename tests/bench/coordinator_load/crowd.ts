@@ -175,6 +175,11 @@ async function main(crowd: Crowd): Promise<boolean> {
   const probe = new Worker(new URL("./api_probe.ts", import.meta.url), { type: "module" });
   try {
     await using coordinator = startCoordinatorChild(`${folder}/data`);
+    coordinator.ended.then(({ code }) => {
+      if (!over.signal.aborted) {
+        console.log(`the coordinator has ended with ${code}:\n${coordinator.stderr()}`);
+      }
+    });
     const running = await startTraining(coordinator, folder, children);
     await gather(running, crowd);
     const count = { events: 0 };
@@ -183,6 +188,7 @@ async function main(crowd: Crowd): Promise<boolean> {
     }
     const isGood = await observe(running, crowd.minutes, probe);
     console.log(`${count.events} events heard by ${crowd.listeners} listeners`);
+    over.abort();
     return isGood;
   } finally {
     over.abort();
