@@ -14,6 +14,7 @@ import { checkSubmission } from "../jobs/submission.ts";
 import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { PreparedJob } from "../planning/preparer.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
+import { type BusyWorkers, busyWorkers, idleWarning } from "../planning/schedule/busy_workers.ts";
 import { cardNamed, cardOf, CARDS, usableBytes } from "./cards.ts";
 import { estimateMemory, type MemoryEstimate } from "./memory_estimate.ts";
 import { estimateTime, measuredSpeed, type Speed, type TimeEstimate } from "./time_estimate.ts";
@@ -51,6 +52,8 @@ export interface DryRun {
     readonly cards: readonly MemoryEstimate[];
   };
   readonly time: TimeEstimate;
+  /** How many of the workers that are there a step keeps busy; null if there are none. */
+  readonly busy: BusyWorkers | null;
   readonly exports: readonly PossibleExport[];
   /** One sentence each. */
   readonly warnings: readonly string[];
@@ -110,6 +113,9 @@ export function createDryRuns(parts: DryRunParts): RunDry {
     const { report, totalSteps } = await parts.prepare(request);
     const planned = await parts.plan(request);
     using _files = planned.files;
+    const workers = parts.workers().filter(({ state }) => state !== "lost");
+    const idle = workers.length === 0 ? null : idleWarning(job.spec, workers.length);
+    if (idle !== null) warnings.push(idle);
     const tokens = planned.tokensThrough(planned.local?.totalDataSteps ?? totalSteps);
     const speed = givenSpeed(question) ?? measuredSpeed(store, job.spec.model);
     return {
@@ -128,8 +134,9 @@ export function createDryRuns(parts: DryRunParts): RunDry {
       masks: report.masks,
       total_steps: totalSteps,
       total_tokens: tokens,
-      memory: await estimateMemories(planned, model.folder, parts.workers(), question.gpuGib),
+      memory: await estimateMemories(planned, model.folder, workers, question.gpuGib),
       time: estimateTime(tokens, speed, question.pricePerHour),
+      busy: workers.length === 0 ? null : busyWorkers(job.spec, workers.length),
       exports: await possibleExports(model.folder),
       warnings,
     };
@@ -153,10 +160,9 @@ async function estimateMemories(
   gpuGib: number | null,
 ): Promise<DryRun["memory"]> {
   const model = await readTransformerSpec(folder);
-  const alive = workers.filter(({ state }) => state !== "lost");
   const cards = [...gpuGib === null ? [] : [cardOf(gpuGib)], ...CARDS];
   return {
-    workers: alive.map(({ name, gpu }) => {
+    workers: workers.map(({ name, gpu }) => {
       const card = cardNamed(gpu);
       return estimateMemory(`${name}: ${gpu}`, model, planned, card === null ? null : usableBytes(card));
     }),

@@ -1,13 +1,15 @@
 /** Training metrics computed from committed steps: loss, speed, remaining time. */
 import type { StepReport } from "../fleet/fleet.ts";
 
-/** Steps whose mean duration predicts the rest: enough to be stable, few enough to reflect a lost worker. */
+/** Steps whose durations predict the rest: enough to be stable, few enough to reflect a lost worker. */
 const SPEED_WINDOW_STEPS = 20;
 
 export interface JobProgress {
   readonly totalSteps: number;
-  /** Durations of the newest steps in seconds, without the first step. */
+  /** Durations of the newest steps' committed attempts in seconds, without the first step. */
   readonly recentSeconds: readonly number[];
+  /** How much longer each of them took with its discarded attempts, as a factor; the first step counts as 1. */
+  readonly recentFactors: readonly number[];
   /** Whether a step was committed; the first one includes loading the model and compiling kernels. */
   readonly isWarm: boolean;
   /** Sent by all workers since the job started. */
@@ -25,20 +27,26 @@ interface ProgressDecision {
 
 /** Progress before the first step, or before the first one after a restart. */
 export function startProgress(totalSteps: number, gradientBytesSent = 0): JobProgress {
-  return { totalSteps, recentSeconds: [], isWarm: false, gradientBytesSent };
+  return { totalSteps, recentSeconds: [], recentFactors: [1], isWarm: false, gradientBytesSent };
 }
 
 /** Adds a committed step. */
 export function addStep(before: JobProgress, report: StepReport): ProgressDecision {
+  const { seconds, attemptSeconds } = report;
   // The first step predicts only the second one, by the duration of its committed attempt.
   const recentSeconds = before.isWarm
-    ? [...before.recentSeconds, report.seconds].slice(-SPEED_WINDOW_STEPS)
+    ? [...before.recentSeconds, attemptSeconds].slice(-SPEED_WINDOW_STEPS)
     : [];
-  const predicting = before.isWarm ? recentSeconds : [report.attemptSeconds];
+  const recentFactors = before.isWarm
+    ? [...before.recentFactors, attemptSeconds > 0 ? seconds / attemptSeconds : 1].slice(-SPEED_WINDOW_STEPS)
+    : before.recentFactors;
+  const predicting = before.isWarm ? recentSeconds : [attemptSeconds];
   const gradientBytesSent = before.gradientBytesSent + report.gradientBytesSent;
-  const etaSeconds = sum(predicting) / predicting.length * (before.totalSteps - report.step);
+  // A discarded attempt now and then predicts nothing; where most steps have one, so will the rest.
+  const stepSeconds = sum(predicting) / predicting.length * lowerMedian(recentFactors);
+  const etaSeconds = stepSeconds * (before.totalSteps - report.step);
   return {
-    progress: { ...before, recentSeconds, isWarm: true, gradientBytesSent },
+    progress: { ...before, recentSeconds, recentFactors, isWarm: true, gradientBytesSent },
     remainingMs: Math.round(etaSeconds * 1000),
     metrics: {
       step: report.step,
@@ -69,4 +77,8 @@ export function addStep(before: JobProgress, report: StepReport): ProgressDecisi
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
+}
+
+function lowerMedian(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!;
 }

@@ -56,16 +56,28 @@ Deno.test("gradient bytes add up; a step that took no time has no speed", () => 
 
 Deno.test("the time left follows the newest twenty steps", () => {
   let decision = addStep(startProgress(100), report(1, { seconds: 1000 }));
-  for (let step = 2; step <= 21; step++) decision = addStep(decision.progress, report(step, { seconds: 1 }));
+  for (let step = 2; step <= 21; step++) {
+    decision = addStep(decision.progress, report(step, { seconds: 1, attemptSeconds: 1 }));
+  }
   assertEquals(decision.remainingMs, 79_000);
 });
 
-Deno.test("a discarded attempt counts neither in the speed nor, for the first step, in the time left", () => {
-  const first = addStep(startProgress(11), report(1, { seconds: 60, attemptSeconds: 5 }));
-  assertEquals([first.metrics["tokens_per_second"], first.remainingMs], [20, 50_000]);
-  const second = addStep(first.progress, report(2, { seconds: 4, attemptSeconds: 2 }));
-  // Steps that were done twice will be again: the time left counts all of each.
-  assertEquals([second.metrics["tokens_per_second"], second.remainingMs], [50, 36_000]);
+Deno.test("a discarded attempt counts neither in the speed nor in the time left", () => {
+  let decision = addStep(startProgress(11), report(1, { seconds: 60, attemptSeconds: 5 }));
+  assertEquals([decision.metrics["tokens_per_second"], decision.remainingMs], [20, 50_000]);
+  decision = addStep(decision.progress, report(2, { seconds: 4, attemptSeconds: 2 }));
+  assertEquals([decision.metrics["tokens_per_second"], decision.remainingMs], [50, 18_000]);
+  decision = addStep(decision.progress, report(3));
+  decision = addStep(decision.progress, report(4, { seconds: 9, attemptSeconds: 2 }));
+  assertEquals([decision.metrics["tokens_per_second"], decision.remainingMs], [50, 14_000]);
+});
+
+Deno.test("if most steps are done twice, the rest will be: the time left counts all of each", () => {
+  let decision = addStep(startProgress(14), report(1));
+  for (const step of [2, 3, 4]) {
+    decision = addStep(decision.progress, report(step, { seconds: 4, attemptSeconds: 2 }));
+  }
+  assertEquals(decision.remainingMs, 40_000);
 });
 
 Deno.test("with local steps, a step reports its data step", () => {

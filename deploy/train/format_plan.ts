@@ -38,6 +38,14 @@ export const planSchema = z.object({
     cost: z.number().nullable(),
   }),
   /** Coordinators of earlier versions do not say it. */
+  busy: z.object({
+    workers: z.number(),
+    items_per_step: z.number(),
+    busy_share: z.number(),
+    best: z.record(z.string(), z.number()),
+    best_share: z.number(),
+  }).nullable().default(null),
+  /** The same. */
   exports: z.array(z.object({ kind: z.string(), obstacle: z.string().nullable() })).default([]),
   warnings: z.array(z.string()),
 });
@@ -48,7 +56,7 @@ export function formatPlan(plan: Plan): string {
     dataLines(plan),
     maskLines(plan),
     memoryLines(plan),
-    timeLines(plan),
+    [...timeLines(plan), ...busyLines(plan)],
     exportLines(plan),
     plan.warnings.map((text) => `warning: ${text}`),
   ]
@@ -105,4 +113,13 @@ function timeLines({ time: { tokens_per_second, source, workers, seconds, cost }
       Math.round(tokens_per_second)
     } tokens/s${fleet} (${source})${price}`,
   ];
+}
+
+function busyLines({ busy }: Plan): string[] {
+  if (busy === null || busy.workers === 1) return [];
+  const { workers, items_per_step, busy_share, best, best_share } = busy;
+  const percent = (share: number) => `${Math.round(100 * share)} %`;
+  const values = Object.entries(best).map(([path, value]) => `${path} ${value}`).join(", ");
+  const better = best_share > busy_share ? `; best: ${values} (${percent(best_share)})` : "";
+  return [`a step of ${items_per_step} keeps ${percent(busy_share)} of ${workers} workers busy${better}`];
 }

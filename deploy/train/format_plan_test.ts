@@ -24,6 +24,10 @@ const PLAN: Plan = {
     ],
   },
   time: { tokens_per_second: 10, source: "given", workers: 1, seconds: 3600, cost: 0.29 },
+  busy: {
+    ...{ workers: 4, items_per_step: 2, busy_share: 0.5, best_share: 1 },
+    best: { "training.gradient_accumulation_steps": 4, "training.per_device_train_batch_size": 2 },
+  },
   exports: [{ kind: "merged", obstacle: null }, { kind: "gguf", obstacle: "its tokenizer is odd" }],
   warnings: ["Mind the gap."],
 };
@@ -39,6 +43,8 @@ Deno.test("a plan as text: data, masks, memory, time, exports, warnings", () => 
       "5.0 GiB of 8.0 GiB  fits",
       "5.0 GiB of 4.0 GiB  does not fit: lower lora.r",
       "time: 1:00:00 at 10 tokens/s (given), 0.29 at the given price",
+      "a step of 2 keeps 50 % of 4 workers busy; best: training.gradient_accumulation_steps 4, " +
+      "training.per_device_train_batch_size 2 (100 %)",
       "exports: merged\n  not gguf: its tokenizer is odd",
       "warning: Mind the gap.",
     ]

@@ -35,6 +35,10 @@ Deno.test("a dry run tells tokens, masks, steps, memory, time and cost, and crea
     assertEquals(time.cost, time.seconds / 3600 * 0.29);
     const ofFour = (await post(world, `${query}&workers=4`, body)).json.time;
     assertEquals([ofFour.workers, ofFour.cost], [4, time.seconds / 3600 * 4 * 0.29]);
+    assertEquals(json.busy, {
+      ...{ workers: 1, items_per_step: 8, busy_share: 1, best_share: 1 },
+      best: { "training.gradient_accumulation_steps": 8, "training.per_device_train_batch_size": 1 },
+    });
     assertEquals((await (await world.app.request("/v1/fine_tuning/jobs")).json()).data, []);
   }));
 

@@ -60,6 +60,16 @@ export const dryRunSchema = z.object({
     seconds: z.number().nullable(),
     cost: z.number().nullable(),
   }),
+  busy: z.object({
+    workers: z.int(),
+    items_per_step: z.int(),
+    busy_share: z.number(),
+    best: z.record(z.string(), z.int()),
+    best_share: z.number(),
+  }).nullable().openapi({
+    description:
+      "How much of the fleet a step keeps busy, and the values with which it is most; null without workers",
+  }),
   exports: z.array(z.object({ kind: z.enum(EXPORT_KINDS), obstacle: z.string().nullable() })).openapi({
     description: "Forms in which the result can be had; obstacle: why one cannot",
   }),

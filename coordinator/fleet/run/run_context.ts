@@ -21,6 +21,7 @@ import type { FloodGuard } from "../flood_guard.ts";
 import type { OnDefect } from "../listen.ts";
 import type { Paced } from "../paced.ts";
 import type { GradientBytes } from "./gradient_bytes.ts";
+import type { IdleNotice } from "./idle_notice.ts";
 import type { StepSpan } from "./step_span.ts";
 
 interface RunInputs {
@@ -73,6 +74,7 @@ export interface RunContext extends RunInputs {
   /** Whether checkpoints include the training state. */
   readonly savesState: boolean;
   readonly gradientBytes: GradientBytes;
+  readonly idleNotice: IdleNotice;
   readonly span: StepSpan;
   readonly patience: BrokerPatience;
   readonly announcement: Paced;

@@ -29,6 +29,9 @@ export function carryOut(run: RunContext, effects: readonly StepEffect[]): void 
         run.onQuarantine(effect);
         break;
       case "enqueue":
+        tellIdle(run);
+        run.stored = run.stored.then(() => store(run, effect)).catch(fail);
+        break;
       case "requeue":
       case "enqueueEvaluation":
       case "append":
@@ -45,6 +48,11 @@ export function carryOut(run: RunContext, effects: readonly StepEffect[]): void 
         Promise.all([run.stored, run.reported]).then(() => end(run, effect)).catch(fail);
     }
   }
+}
+
+function tellIdle({ idleNotice, training, observer }: RunContext): void {
+  const message = idleNotice(training.members.length);
+  if (message !== null) observer.event("warn", message);
 }
 
 async function store(

@@ -21,6 +21,7 @@ import type { CheckpointAssignment } from "../../training/upload_decision.ts";
 import { createPaced } from "../paced.ts";
 import { restoreCommitLog } from "./commit_log.ts";
 import { createGradientBytes } from "./gradient_bytes.ts";
+import { createIdleNotice } from "./idle_notice.ts";
 import type { RunContext, TrainingRunOptions } from "./run_context.ts";
 import { announceEnd, carryOut } from "./run_effects.ts";
 import { createStepSpan } from "./step_span.ts";
@@ -115,6 +116,7 @@ function createContext(
     ...{ plan, items, training },
     savesState: !job.spec.training.save_only_model,
     gradientBytes: createGradientBytes(),
+    idleNotice: createIdleNotice(job),
     span: createStepSpan(job.id),
     patience: createBrokerPatience({
       ...{ clock, limits, signal },
