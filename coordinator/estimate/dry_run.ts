@@ -10,6 +10,7 @@ import { exportObstacle } from "../../shared/gguf/obstacle/obstacle.ts";
 import { readTransformerSpec } from "../base_models/model_check.ts";
 import type { JobServiceOptions } from "../jobs/job_context.ts";
 import { dataOf, validationFilesOf } from "../jobs/job_data.ts";
+import { checkStepsLeft } from "../jobs/results/resumed.ts";
 import { checkSubmission } from "../jobs/submission.ts";
 import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { PreparedJob } from "../planning/preparer.ts";
@@ -45,7 +46,7 @@ export interface DryRun {
   };
   readonly masks: PreparedJob["report"]["masks"];
   readonly total_steps: number;
-  /** Tokens that pass through the model in the whole run. */
+  /** Tokens that pass through the model in the whole run; of a job that goes on from a training state, in what is left. */
   readonly total_tokens: number;
   readonly memory: {
     readonly workers: readonly MemoryEstimate[];
@@ -111,12 +112,13 @@ export function createDryRuns(parts: DryRunParts): RunDry {
       event: (level, message) => void (level === "warn" && warnings.push(message)),
     };
     const { report, totalSteps } = await parts.prepare(request);
+    checkStepsLeft(request.spec, totalSteps);
     const planned = await parts.plan(request);
     using _files = planned.files;
     const workers = parts.workers().filter(({ state }) => state !== "lost");
     const idle = workers.length === 0 ? null : idleWarning(job.spec, workers.length);
     if (idle !== null) warnings.push(idle);
-    const tokens = planned.tokensThrough(planned.local?.totalDataSteps ?? totalSteps);
+    const tokens = tokensLeft(planned);
     const speed = givenSpeed(question) ?? measuredSpeed(store, job.spec.model);
     return {
       model: parsed.spec.model,
@@ -141,6 +143,12 @@ export function createDryRuns(parts: DryRunParts): RunDry {
       warnings,
     };
   };
+}
+
+/** Tokens of all steps that the job takes: of a job that goes on, those behind the earlier one's state. */
+function tokensLeft({ spec, local, totalSteps, tokensThrough }: PlannedJob): number {
+  const through = (step: number) => tokensThrough(step === 0 ? 0 : local?.dataStepsOf(step).last ?? step);
+  return through(totalSteps) - through(spec.resumed_state?.step ?? 0);
 }
 
 async function possibleExports(folder: string): Promise<PossibleExport[]> {

@@ -39,6 +39,29 @@ export function explainIssue(issue: z.core.$ZodIssue, param: string, value: unkn
   return invalidField(param, `${param} is ${value === undefined ? "missing" : show(value)}; ${need}`);
 }
 
+/**
+ * A schema's first issue with what a client sent: the field, its value, and what would be right.
+ * @param fields that there are, for one that there is not; empty: left out of the message
+ */
+export function explainInput(
+  error: z.ZodError,
+  input: unknown,
+  where: string,
+  fields: readonly string[] = [],
+): LoraFleetError {
+  const issue = error.issues[0]!;
+  if (issue.code === "unrecognized_keys") {
+    const name = [...issue.path, issue.keys[0]].join(".");
+    const others = fields.length === 0 ? "" : `; there are ${fields.join(", ")}`;
+    return invalidField(name, `${where}there is no field ${quote(name)}${others}`);
+  }
+  const param = issue.path.map(String).join(".");
+  let value = input;
+  for (const name of issue.path) value = (value as Record<PropertyKey, unknown> | null | undefined)?.[name];
+  const what = value === undefined ? "missing" : show(value);
+  return invalidField(param || "body", `${where}${param || "the body"} is ${what}; ${needOf(issue)}`);
+}
+
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   int: "a whole number",
   number: "a number",

@@ -262,6 +262,7 @@ Deno.test("a start of the adapter is gaussian, PiSSA's, or PEFT's usual one; oth
       ["olora", "changes the base model's weights"],
       ["eva", "reads activations"],
       ["orthogonal", "not one of the starts"],
+      ["true", "not one of the starts"],
       [false, "lora_B is not zero"],
     ] as const
   ) {

@@ -53,6 +53,10 @@ Deno.test("a dry run has the job's own warnings and refusals", () =>
     assertEquals((await asked({ dataset: { max_seq_length: 4 } })).error.code, "invalid_dataset");
     assertEquals((await asked({}, "?dry_run=perhaps")).error.param, "dry_run");
     assertEquals((await asked({}, "?dry_run=true&price_per_hour=-1")).error.param, "price_per_hour");
+    for (const [value, need] of [["abc", "a number is needed"], ["0", "a number above 0 is needed"]]) {
+      const { message } = (await asked({}, `?dry_run=true&tokens_per_second=${value}`)).error;
+      assertEquals(message, `query parameter tokens_per_second is "${value}"; ${need}`);
+    }
     // Not a job that nobody wanted.
     assertEquals((await asked({}, "?price_per_hour=1")).error.param, "price_per_hour");
     assertEquals((await asked({}, "?dry_run=true&workers=2")).error.param, "workers");

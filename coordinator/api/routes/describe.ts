@@ -8,10 +8,10 @@ export type Api = OpenAPIHono;
 /** An app that validates parameters and answers with the API's errors. */
 export function newApi(): Api {
   return new OpenAPIHono({
-    defaultHook: (result) => {
-      if (!result.success) {
-        throw invalidInput(result.error, result.target === "query" ? "query parameter" : "path parameter");
-      }
+    defaultHook: (result, c) => {
+      if (result.success) return;
+      if (result.target === "query") throw invalidInput(result.error, "query parameter", c.req.query());
+      throw invalidInput(result.error, "path parameter", c.req.param());
     },
   });
 }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { createHash } from "node:crypto";
 import { openSafetensors } from "../../../shared/checkpoint/safetensors.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
@@ -162,6 +162,15 @@ Deno.test("a request that cannot be met is refused by its field", () =>
       assertEquals(await errorOf(await post(world, jobId, body)), expected);
     }
     assertEquals((await errorOf(await post(world, "ftjob-none", { kind: "merged" })))[0], 404);
+    const messageOf = async (body: unknown) => (await (await post(world, jobId, body)).json()).error.message;
+    assertEquals(
+      await messageOf({ kind: "gguf", quantization: "Q4_K_M" }),
+      'the export is refused: quantization is "Q4_K_M"; one of "F32", "F16", "Q8_0" is needed',
+    );
+    assertStringIncludes(
+      await messageOf({ kind: "merged", quantisation: "F16" }),
+      'no field "quantisation"; there are',
+    );
   }));
 
 Deno.test("a base model that has changed since the training is refused", () =>

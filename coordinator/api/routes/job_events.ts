@@ -41,7 +41,7 @@ export function addJobEventRoutes(api: Api, services: ApiServices): void {
   addDescribed(api, listEvents, (c) => {
     const { id } = services.jobs.get(pathParameter(c, "id"));
     const query = eventsQuery.safeParse(c.req.query());
-    if (!query.success) throw invalidInput(query.error, "query parameter");
+    if (!query.success) throw invalidInput(query.error, "query parameter", c.req.query());
     const { stream, limit, after } = query.data;
     if (stream === "true" || (c.req.header("accept") ?? "").includes("text/event-stream")) {
       return streamEvents(c, id, c.req.header("last-event-id") ?? after, services);

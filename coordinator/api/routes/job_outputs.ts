@@ -68,7 +68,7 @@ export function addJobOutputRoutes(api: Api, services: ApiServices): void {
     const { id } = jobs.get(pathParameter(c, "id"));
     const name = pathParameter(c, "name");
     const query = stepQuery.safeParse(c.req.query());
-    if (!query.success) throw invalidInput(query.error, "query parameter");
+    if (!query.success) throw invalidInput(query.error, "query parameter", c.req.query());
     return await serveFile(c.req.raw, await findArtifact(services, id, name, query.data.step));
   });
 }

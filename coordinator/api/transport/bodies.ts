@@ -46,7 +46,8 @@ export async function readObject<S extends z.ZodType>(
   schema: S,
   maxBytes = MAX_OBJECT_BYTES,
 ): Promise<z.output<S>> {
-  const parsed = schema.safeParse(await readJson(c, maxBytes));
+  const body = await readJson(c, maxBytes);
+  const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  throw invalidInput(parsed.error, "field");
+  throw invalidInput(parsed.error, "field", body);
 }

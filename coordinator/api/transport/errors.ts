@@ -3,7 +3,8 @@ import { z } from "@hono/zod-openapi";
 import type { Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { type ErrorCode, LoraFleetError, quote } from "../../../shared/errors.ts";
+import { type ErrorCode, LoraFleetError } from "../../../shared/errors.ts";
+import { explainInput } from "../../job_request/errors.ts";
 import { QuotaError } from "../../jobs/record/owner.ts";
 import { FileTooLargeError } from "../../storage/streamed_file.ts";
 import { DamagedFileError } from "../../storage/verified_file.ts";
@@ -135,9 +136,7 @@ export function unknownRoute(app: Pick<Hono, "router">, c: Context): HttpError {
   return new HttpError(405, "method_not_allowed", message, null, { allow: allowed.join(", ") });
 }
 
-/** The first issue as an invalid request that names the field. */
-export function invalidInput(error: z.ZodError, where: string): LoraFleetError {
-  const issue = error.issues[0]!;
-  const path = issue.path.map(String).join(".");
-  return new LoraFleetError("invalid_request", `${where} ${quote(path)}: ${issue.message}`, { param: path });
+/** The first issue as an invalid request that names the field and its value. */
+export function invalidInput(error: z.ZodError, where: string, input: unknown): LoraFleetError {
+  return explainInput(error, input, `${where} `);
 }

@@ -78,8 +78,9 @@ export const dryRunSchema = z.object({
 
 /** Null if the request is to create the job. Throws `invalid_request`. */
 export function dryRunQuestion(query: URLSearchParams): DryRunQuestion | null {
-  const parsed = dryRunQuery.safeParse(Object.fromEntries(query));
-  if (!parsed.success) throw invalidInput(parsed.error, "query parameter");
+  const given = Object.fromEntries(query);
+  const parsed = dryRunQuery.safeParse(given);
+  if (!parsed.success) throw invalidInput(parsed.error, "query parameter", given);
   const { dry_run, ...asked } = parsed.data;
   const { tokens_per_second, workers, price_per_hour, gpu_gib } = asked;
   if (dry_run === "false") {

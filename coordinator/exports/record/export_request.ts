@@ -1,6 +1,7 @@
 /** What a client may ask an export for, and what is understood. */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { explainInput } from "../../job_request/errors.ts";
 import { GGUF_TYPES } from "../../../shared/gguf/tensor_types.ts";
 import { EXPORT_KINDS, type ExportKind } from "../../../shared/job/export_kinds.ts";
 import { MERGE_BASES } from "../../../shared/checkpoint/merge/merged_model.ts";
@@ -42,14 +43,7 @@ export type ExportRequest = z.output<typeof exportRequestSchema>;
 export function parseExportRequest(body: unknown, newestStep: number): ExportRequest {
   const parsed = bodySchema.safeParse(body);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    const unknown = issue.code === "unrecognized_keys" ? issue.keys[0]! : null;
-    const field = unknown ?? issue.path.join(".");
-    const reason = unknown === null
-      ? issue.message
-      : `there is no such field; there are ${Object.keys(bodySchema.shape).join(", ")}`;
-    const message = `the export is refused: ${field || "the body"}: ${reason}`;
-    throw new LoraFleetError("invalid_request", message, { param: field || "body" });
+    throw explainInput(parsed.error, body, "the export is refused: ", Object.keys(bodySchema.shape));
   }
   const { kind, step = newestStep, ...given } = parsed.data;
   const fields = FIELDS[kind];

@@ -1,6 +1,7 @@
 /** What a client may ask a push for, by the names of transformers' TrainingArguments. */
 import { z } from "zod";
 import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import { explainInput } from "../../job_request/errors.ts";
 import { checkTarget } from "../../../shared/hub/push_target.ts";
 import { type ExportPush, type ExportRecord, isEnded, isPushing } from "./export_record.ts";
 
@@ -26,11 +27,7 @@ export function parsePush(
 ): ExportPush | null {
   const parsed = pushBodySchema.safeParse(body);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    const field = issue.code === "unrecognized_keys" ? issue.keys[0]! : issue.path.join(".") || "body";
-    throw new LoraFleetError("invalid_request", `the push is refused: ${field}: ${issue.message}`, {
-      param: field,
-    });
+    throw explainInput(parsed.error, body, "the push is refused: ", Object.keys(pushBodySchema.shape));
   }
   const { hub_model_id: repo, hub_revision: branch } = parsed.data;
   checkTarget({ repo, branch });

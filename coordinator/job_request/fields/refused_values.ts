@@ -18,9 +18,6 @@ export const REFUSED_VALUES: Readonly<Record<string, readonly RefusedValue[]>> =
     why:
       'which reads activations of the whole base model before the first step; leave it out or set it to "gaussian", "pissa" or true',
   }, {
-    values: ["orthogonal", "mica"],
-    why: 'which is not one of the starts here; leave it out or set it to "gaussian", "pissa" or true',
-  }, {
     values: ["pissa…"],
     why:
       'but PiSSA is "pissa", or "pissa_niter_" and a number of iterations of at most 99, such as "pissa_niter_4"',
@@ -28,6 +25,10 @@ export const REFUSED_VALUES: Readonly<Record<string, readonly RefusedValue[]>> =
     values: [false],
     why:
       "with which lora_B is not zero and the first step already trains a damaged model; leave it out or set it to true",
+  }, {
+    // Also true in quotes.
+    values: ["orthogonal", "mica", "…"],
+    why: 'which is not one of the starts here; leave it out or set it to "gaussian", "pissa" or true',
   }],
   "training.optim": [{
     values: ["…8bit"],

@@ -52,6 +52,10 @@ export async function onResumed(
   const validationFile = request.validationFile ?? (isEvaluatedAsBefore(merged) ? job.validationFile : null);
   const warnings = [...request.warnings];
   checkTraining({ warnings }, merged, validationFile, request.given);
+  const resumedSpec = { ...merged, resumed_state: { model: name, step, digest: commit!.digest } };
+  // Without max_steps, and with local steps, the data decides how many steps there are: the preparation checks it.
+  const { training: { max_steps }, fleet: { local_steps } } = merged;
+  if (max_steps > 0 && local_steps === null) checkStepsLeft(resumedSpec, max_steps);
   const note =
     `${PARAM} (${
       quote(from)
@@ -59,7 +63,7 @@ export async function onResumed(
     "the data; settings that were left out are that job's." + lostBetween(job.spec);
   return {
     ...request,
-    spec: { ...merged, resumed_state: { model: name, step, digest: commit!.digest } },
+    spec: resumedSpec,
     validationFile,
     warnings: [...warnings, note],
   };

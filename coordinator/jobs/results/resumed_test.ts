@@ -99,3 +99,17 @@ Deno.test("fields that do not go together are refused though one of them is the 
     const error = await assertRejects(() => resume({ on_divergence: "halve_learning_rate" }), LoraFleetError);
     assertEquals(error.param, "training.on_divergence");
   }));
+
+Deno.test("a job whose max_steps leaves no step is refused when it is created, not after its preparation", () =>
+  withWorld({}, async (world) => {
+    const resume = await resumable(world, {});
+    for (const max_steps of [3, 4]) {
+      const error = await assertRejects(
+        () => resume({ max_steps }),
+        LoraFleetError,
+        "names step 4, but the job",
+      );
+      assertEquals(error.param, "training.max_steps");
+    }
+    assertEquals((await resume({ max_steps: 5 })).spec.resumed_state?.step, 4);
+  }));
