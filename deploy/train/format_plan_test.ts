@@ -71,4 +71,8 @@ Deno.test("the next steps name only what was made", () => {
   ) {
     assertStringIncludes(text, part);
   }
+  assertStringIncludes(
+    nextSteps({ ...results, model: "org/m@v2" }),
+    "vllm serve org/m --revision v2 --enable-lora",
+  );
 });

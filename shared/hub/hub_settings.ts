@@ -38,8 +38,13 @@ export function readHubSettings(
     endpoint: endpoint.replace(/\/+$/, ""),
     token: env("HF_TOKEN")?.trim() || stored(),
     offline: /^(1|true|yes|on)$/i.test(env("HF_HUB_OFFLINE") ?? ""),
-    cacheFolder: resolve(env("HF_HUB_CACHE") ?? join(home, "hub")),
+    cacheFolder: hubCacheFolder(env),
   };
+}
+
+/** `HF_HUB_CACHE`, or what stands for it. */
+export function hubCacheFolder(env: Environment): string {
+  return resolve(env("HF_HUB_CACHE") ?? join(homeOf(env), "hub"));
 }
 
 /** Follows the XDG base directories. */

@@ -6,6 +6,7 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { boundTo, loadTokenizer, type Tokenizer } from "../../shared/data/tokenizer/tokenizer.ts";
 import { openFirstGpu } from "../device/first_gpu.ts";
 import { type EvaluateOptions, parseEvaluateOptions, USAGE } from "./options.ts";
+import { modelFolderOf } from "./model_folder.ts";
 import { type EvaluationResult, resultOf } from "./result.ts";
 import type { Drift } from "../../shared/protocol/messages_measure.ts";
 import { driftOf, logitsOf, rowsForDrift } from "./drift.ts";
@@ -22,7 +23,8 @@ import { writeFilesAtomically } from "../../shared/checkpoint/atomic_file.ts";
 type Evaluated = (EvaluationResult | SideBySide) & { readonly drift?: Drift };
 
 async function evaluate(options: EvaluateOptions): Promise<Evaluated> {
-  const { modelFolder, datasetPath, driftFolder } = options;
+  const { model, datasetPath, driftFolder } = options;
+  const modelFolder = await modelFolderOf(model, (name) => Deno.env.get(name) ?? null);
   const checkpoint = await openCheckpoint(modelFolder);
   const { vocabSize, eosTokenIds } = checkpoint.spec;
   const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
@@ -36,7 +38,7 @@ async function evaluate(options: EvaluateOptions): Promise<Evaluated> {
     result: await scoresOf(model, start, rows, options, tokenizer),
   }));
   if (logits === null || driftFolder === null) return result;
-  const merged = { ...options, modelFolder: driftFolder, adapterFolder: null, fullPrecision: true };
+  const merged = { ...options, adapterFolder: null, fullPrecision: true };
   const mergedCheckpoint = await openCheckpoint(driftFolder);
   const other = await withModel(merged, mergedCheckpoint, rows, (model) => logitsOf(model, compared));
   return { ...result, drift: driftOf(logits, other) };

@@ -3,12 +3,12 @@ import { parseArgs } from "node:util";
 import type { Sampling } from "../model/sampling.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
-export const USAGE = `Usage: deno task evaluate --model <folder> --dataset <file> [options]
+export const USAGE = `Usage: deno task evaluate --model <folder or id> --dataset <file> [options]
 
 Measures how well a base model, with or without an adapter, predicts and generates the completions of a dataset.
 Answers are greedy unless --temperature is above 0.
 
-  --model <folder>        base model in Hugging Face layout
+  --model <folder>        base model in Hugging Face layout, or the id of one that the hub's cache holds
   --adapter <folder>      LoRA adapter as PEFT writes it            (none: the base model alone)
   --dataset <file>        JSONL, JSON, CSV or Parquet of {"prompt", "completion"}, {"instruction", "input", "output"}, {"messages"} or {"text"}
   --text-field <name>     the field of plain text                   (text)
@@ -30,7 +30,8 @@ Answers are greedy unless --temperature is above 0.
 const MAX_NEW_TOKENS = 32_768;
 
 export interface EvaluateOptions {
-  readonly modelFolder: string;
+  /** A folder, or an id on the hub. */
+  readonly model: string;
   readonly adapterFolder: string | null;
   readonly datasetPath: string;
   readonly textField: string;
@@ -69,7 +70,7 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions |
     throw new LoraFleetError("usage", message, { param: "adapter" });
   }
   return {
-    modelFolder: required("model"),
+    model: required("model"),
     adapterFolder: values.adapter ?? null,
     datasetPath: required("dataset"),
     textField: values["text-field"] ?? "text",

@@ -6,7 +6,7 @@ const needed = ["--model", "m", "--dataset", "d.jsonl"];
 
 Deno.test("the options' defaults, and all options", () => {
   assertEquals(parseEvaluateOptions(needed), {
-    modelFolder: "m",
+    model: "m",
     adapterFolder: null,
     datasetPath: "d.jsonl",
     textField: "text",
@@ -24,7 +24,7 @@ Deno.test("the options' defaults, and all options", () => {
   assertEquals(
     parseEvaluateOptions([...needed, ...given, "--single-quantization", "--allow-cpu", "--ignore-gpu"]),
     {
-      modelFolder: "m",
+      model: "m",
       adapterFolder: "a",
       datasetPath: "d.jsonl",
       textField: "body",
