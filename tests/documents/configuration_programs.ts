@@ -74,7 +74,9 @@ export const SENTENCES: Readonly<Record<string, string>> = {
   LORAFLEET_ALIVE_FILE: "a file that heartbeats renew, for health checks; the worker's image sets it",
   LORAFLEET_RUNPOD_API: "RunPod's API at a different address, for tests",
   RUNPOD_API_KEY: "key of the RunPod account; in a pod RunPod sets one that may remove this pod",
-  RUNPOD_POD_ID: "RunPod sets it in a pod: what `--remove-pod` removes",
+  RUNPOD_POD_ID: "RunPod sets it in a pod: what `--remove-pod` removes, and a coordinator's name outside",
+  RUNPOD_PUBLIC_IP:
+    "RunPod sets it in a pod: with `RUNPOD_TCP_PORT_<port>` the address of a coordinator there ([runpod](runpod.md))",
   HF_TOKEN: "token of the hub; needed for gated models and for pushes ([hub](hub.md))",
   HF_TOKEN_PATH: "file with the token, if HF_TOKEN is not set (token in HF_HOME)",
   HF_ENDPOINT: "a different hub (https://huggingface.co)",

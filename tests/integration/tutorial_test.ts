@@ -2,7 +2,7 @@
  * docs/tutorial.md, run as it stands: its job, its commands, against a hub on this machine that serves a small model and a small
  * Korean dataset under the page's names.
  */
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertExists, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { startHub, WRITER_TOKEN } from "../hub/hub.ts";
 import { inTempFolder, root } from "./command_child.ts";
@@ -45,9 +45,12 @@ async function modelFiles(): Promise<Record<string, Uint8Array>> {
   );
 }
 
-/** A command line of the page: `deno task …`, with quotes as a shell reads them. */
-function commandOf(start: string): readonly string[] {
-  return blockWith(start).trim().match(/'[^']*'|\S+/g)!.map((word) => word.replace(/^'(.*)'$/, "$1"));
+/** The first command line of the page with these parts: `deno task …`, with quotes as a shell reads them. */
+function commandOf(...parts: readonly string[]): readonly string[] {
+  const line = page.split("\n").map((line) => line.trim())
+    .find((line) => line.startsWith(parts[0]!) && parts.every((part) => line.includes(part)));
+  assertExists(line, `a line of docs/tutorial.md with ${parts}`);
+  return line.match(/'[^']*'|\S+/g)!.map((word) => word.replace(/^'(.*)'$/, "$1"));
 }
 
 Deno.test("the tutorial: plan, train on a slice, watch, merge, push, and answers side by side", () =>
@@ -79,10 +82,10 @@ Deno.test("the tutorial: plan, train on a slice, watch, merge, push, and answers
     assertMatch(plan, /^200 examples in 6 packed rows, .* 0 truncated$/m);
     assertStringIncludes(plan, "강아지는 어떻게 우나요? 0\\n<bot>⟦ 멍멍</s>⟧");
     assertMatch(plan, /RTX 3090 \(24 GB\) .* fits/);
-    assertMatch(plan, /time: 0:\d\d at 1198 tokens\/s of 2 workers \(given\)/);
+    assertMatch(plan, /time: 1:\d\d at 400 tokens\/s \(given\), 0\.\d\d at the given price/);
     assertEquals(hub.asked(/resolve.*model\.safetensors/), [], "a plan downloads no weights");
 
-    const trained = await run(commandOf("deno task train"));
+    const trained = await run(commandOf("deno task train --model", "--validation"));
     assertMatch(trained, /step 3\/3 {2}loss [\d.]+/);
     assertStringIncludes(trained, "TensorBoard shows this run");
     assertMatch(
@@ -91,6 +94,8 @@ Deno.test("the tutorial: plan, train on a slice, watch, merge, push, and answers
     );
     const [, base, tuned] = /loss: base ([\d.]+), tuned ([\d.]+)/.exec(trained)!;
     assertEquals(Number(tuned) < Number(base), true, `the tuned model is better: ${base} → ${tuned}`);
+
+    assertStringIncludes(trained, `deno task evaluate --model ${MODEL} --adapter `);
 
     assertStringIncludes(trained, `pushed: ${hub.endpoint}/org/llama-2-7b-korean`);
     const pushed = hub.repo("model", "org/llama-2-7b-korean");
