@@ -2,13 +2,14 @@
 import { decodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { Verdict } from "../../shared/protocol/messages_coordinator.ts";
 import type { MicroBatchReport } from "../../shared/protocol/messages_worker.ts";
-import { exponentsFrom, firstMisfit, firstNonFinite } from "../../shared/protocol/exponents.ts";
+import { firstMisfit, firstNonFinite } from "../../shared/protocol/exponents.ts";
 import { claimMicroBatch, totalsOf } from "./state/ledger.ts";
 import { decideAuditReport, withAuditBegun } from "./audits.ts";
 import { blame } from "./blame/strikes.ts";
 import { announced, type Decision, failJob, isOfAttempt, unchanged } from "./decision.ts";
 import { type StepEffect, warning } from "./state/effects.ts";
 import { notFinite, settled } from "./non_finite.ts";
+import { shownExponents } from "./state/exponents.ts";
 import type { StepContext } from "./state/plan.ts";
 import { NO_HEDGES, slowestWith, type Training } from "./state/training.ts";
 
@@ -50,7 +51,7 @@ export function decideClaim(context: StepContext, training: Training, report: Mi
 }
 
 /** Every micro-batch is counted or excluded: begins the round, or a new attempt if a sum might overflow. */
-export function beginRound({ now, limits }: StepContext, training: Training): Decision {
+export function beginRound({ plan, now, limits }: StepContext, training: Training): Decision {
   const { ledger } = training;
   const { maxAbs, labelCount } = totalsOf(ledger);
   const count = ledger.entries.length;
@@ -61,9 +62,25 @@ export function beginRound({ now, limits }: StepContext, training: Training): De
   if (misfit === -1) {
     return announced(training, { phase: "reduce", since: now }, "all micro-batches are settled");
   }
-  const exponents = exponentsFrom(maxAbs, count, limits.exponentHeadroomBits);
+  const exponents = shownExponents({ plan, limits }, training, maxAbs);
   const reason = training.exponents === null
     ? "the step's largest gradients are known now"
     : `the gradient of tensor ${misfit} is ${maxAbs[misfit]}, more than its exponent allows`;
   return announced(training, { phase: "waiting", since: now, exponents }, reason);
+}
+
+/**
+ * In an attempt without exponents the first micro-batch shows the maxima; which worker computes it does not matter. Null while it
+ * is not counted, or if it shows nothing: then all of them are computed for it.
+ */
+export function endProbe({ plan, now, limits }: StepContext, training: Training): Decision | null {
+  const first = training.ledger.entries[0] ?? null;
+  if (training.exponents !== null || first === null) return null;
+  if (training.audits.get(0)?.status === "open" || !first.maxAbs.some((max) => max > 0)) return null;
+  const exponents = shownExponents({ plan, limits }, training, first.maxAbs);
+  return announced(
+    training,
+    { phase: "waiting", since: now, exponents },
+    `the first micro-batch of step ${training.step} has shown how large its gradients are`,
+  );
 }

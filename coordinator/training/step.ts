@@ -6,7 +6,7 @@ import { isJobEnd } from "../../shared/protocol/messages_coordinator.ts";
 import { hasOpenAudits, settleAudits } from "./audits.ts";
 import { reinstated } from "./blame/strikes.ts";
 import { decideCheckpoint, decideDamaged } from "./checkpoint_reports.ts";
-import { beginRound, decideClaim } from "./claims.ts";
+import { beginRound, decideClaim, endProbe } from "./claims.ts";
 import { decideStored } from "./commits.ts";
 import { decideTick } from "./deadlines.ts";
 import { abortAttempt, announced, type Decision, failJob, unchanged } from "./decision.ts";
@@ -49,6 +49,8 @@ function nextTransition(context: StepContext, before: Training, training: Traini
   if (phase === "reduce") return null;
   const settled = settleNonFinite(context, training) ?? settleAudits(context.plan, training);
   if (settled !== null) return settled;
+  const probed = endProbe(context, training);
+  if (probed !== null) return probed;
   if (!isComplete(training.ledger) || hasOpenAudits(training)) return null;
   return beginRound(context, training);
 }

@@ -46,7 +46,9 @@ export function member(worker: string, committed: { step: number; digest: string
 
 interface ClaimChange {
   readonly claim?: number;
+  /** Of the first tensor; half of it is the second one's. */
   readonly max?: number;
+  readonly maxAbs?: readonly [number, number];
   readonly lossSum?: number | null;
   /** A name for its bits; null: no digest. */
   readonly gradient?: string | null;
@@ -123,7 +125,7 @@ export function createDriver(options: DriverOptions = {}): Driver {
     drain: () => driver.effects.splice(0),
     doStep() {
       const { step } = driver.training;
-      if (driver.training.exponents === null) claimAll(driver);
+      if (driver.training.exponents === null) driver.claim(driver.training.members[0]!.worker, 0);
       claimAll(driver);
       for (const { worker } of driver.training.members) driver.update(worker, digestOf(`step ${step}`));
       driver.stored();
@@ -144,6 +146,7 @@ function claimReport(
   change: ClaimChange = {},
 ): MicroBatchReport {
   const { claim = index, max = 1, lossSum = 2, gradient = null, audit = null, computeMs = 10 } = change;
+  const { maxAbs = [max, max / 2] } = change;
   return {
     ...{
       ...reportOf(training, worker),
@@ -155,7 +158,7 @@ function claimReport(
       computeMs,
       audit,
     },
-    maxAbs: encodeFloats(Float32Array.of(max, max / 2)),
+    maxAbs: encodeFloats(Float32Array.of(...maxAbs)),
     gradientDigest: gradient === null ? null : digestOf(gradient),
     // An honest worker's check follows from the gradient.
     gradientCheck: gradient === null || training.exponents === null ? null : checksumOf(0),

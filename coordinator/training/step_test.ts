@@ -35,9 +35,10 @@ Deno.test("a step from its first attempt to the next step's", () => {
   assertEquals([driver.training.step, driver.training.attempt, driver.training.phase], [1, 1, "compute"]);
   assertEquals(driver.training.exponents, null);
   driver.drain();
-  assertEquals(driver.claim("w-a", 0), "counted");
   assertEquals(driver.claim("w-b", 1), "counted");
-  // The first attempt has found the maxima.
+  assertEquals(driver.training.attempt, 1);
+  assertEquals(driver.claim("w-a", 0), "counted");
+  // The first micro-batch has shown the maxima.
   assertEquals([driver.training.attempt, driver.training.phase], [2, "compute"]);
   assertEquals(driver.training.exponents?.length, 2);
   driver.claim("w-b", 0);
@@ -65,12 +66,12 @@ Deno.test("a gradient that outgrows its exponent: the attempt is repeated with e
   const driver = started(["w-a"]);
   driver.doStep();
   const before = driver.training.exponents!;
-  driver.claim("w-a", 0, { max: 1000 });
+  driver.claim("w-a", 0, { max: 1e6 });
   assertEquals(driver.training.phase, "compute");
   driver.claim("w-a", 1);
   assertStringIncludes(driver.reason, "attempt 2 begins");
   assert(driver.training.exponents![0]! > before[0]!);
-  driver.claim("w-a", 0, { max: 1000 });
+  driver.claim("w-a", 0, { max: 1e6 });
   driver.claim("w-a", 1);
   assertEquals(driver.training.phase, "reduce");
 });

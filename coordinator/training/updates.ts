@@ -6,6 +6,7 @@ import { totalsOf } from "./state/ledger.ts";
 import { contradict, watchAccusers } from "./blame/accusations.ts";
 import { auditTotals } from "./audits.ts";
 import { abortAttempt, announced, type Decision, isOfAttempt, unchanged } from "./decision.ts";
+import { fadingMaxima } from "./state/exponents.ts";
 import type { StepContext } from "./state/plan.ts";
 import type { Training } from "./state/training.ts";
 import { type SumsFault, sumsFault } from "./blame/sums.ts";
@@ -47,7 +48,7 @@ export function decideUpdate(context: StepContext, training: Training, report: U
     },
     members: training.members.map(({ worker }) => worker),
     loss: lossSum / labelCount,
-    maxAbs: encodeFloats(maxAbs),
+    maxAbs: encodeFloats(fadingMaxima(training.committed, maxAbs, limits)),
     committedAt: now,
     excluded: [...excluded].sort(([a], [b]) => a - b).map(([index, workers]) => ({
       index,

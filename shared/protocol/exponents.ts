@@ -33,6 +33,17 @@ export function exponentsFrom(
   });
 }
 
+/**
+ * What the next step's exponents come from: the largest maxima so far, each `keptShare` of it a step later. One array stands for a
+ * window of steps, so that a commit has all that a restarted coordinator needs.
+ * @param before of the step before; empty before the first one
+ * @param maxAbs of this step
+ */
+export function fadingMaxima(before: Float32Array, maxAbs: Float32Array, keptShare: number): Float32Array {
+  // Products of an f32 and a share with few bits are exact in f64; the array rounds them as every machine does.
+  return maxAbs.map((max, tensor) => Math.max(max, (before[tensor] ?? 0) * keptShare));
+}
+
 /** The first tensor whose maximum does not fit its exponent, or −1. A maximum of 0 always fits. */
 export function firstMisfit(maxAbs: Float32Array, exponents: Exponents, microBatchCount: number): number {
   const cap = sumCap(microBatchCount);

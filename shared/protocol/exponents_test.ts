@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
   exponentsFrom,
+  fadingMaxima,
   firstMisfit,
   firstNonFinite,
   fits,
@@ -68,4 +69,11 @@ Deno.test("NaN and infinity are found and fit nothing", () => {
 Deno.test("maxima over micro-batches are taken tensor by tensor", () => {
   assertEquals(mergeMaxima([new Float32Array([1, 5]), new Float32Array([3, 2])]), new Float32Array([3, 5]));
   assertEquals(mergeMaxima([]), new Float32Array(0));
+});
+
+Deno.test("fading maxima are those of the step, or what is left of larger ones before it", () => {
+  const before = new Float32Array([8, 8, 0]);
+  assertEquals(fadingMaxima(before, new Float32Array([1, 7, 3]), 0.75), new Float32Array([6, 7, 3]));
+  // Before the first step there are none.
+  assertEquals(fadingMaxima(new Float32Array(0), new Float32Array([1, 0]), 0.75), new Float32Array([1, 0]));
 });

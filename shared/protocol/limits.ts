@@ -119,8 +119,10 @@ export const LIMITS = {
    * be away for the other half; a token stolen from a machine that is gone is worth nothing a day later.
    */
   credentialLifetimeMs: 86_400_000,
-  /** Bits between a step's largest gradient and the next step's largest that still fits (decision 0001). */
-  exponentHeadroomBits: 3,
+  /** Bits between the largest gradient of the last steps and the next step's largest that still fits (decision 0038) … */
+  exponentHeadroomBits: 6,
+  /** … where a step's maximum counts as this share of it with each step that follows. */
+  exponentKeptShare: 0.75,
 };
 
 /** How long an announcement delays the next change of so many members; never beyond its repetition. */

@@ -144,7 +144,7 @@ export const stepStateSchema = z.strictObject({
   /** The newest commit; null until the workers agree on the initial adapter. */
   committed: committedSchema.nullable(),
   microBatchCount: count,
-  /** One for each LoRA tensor, null if still unset. Null as a whole: this attempt only finds the maxima. */
+  /** One for each LoRA tensor, null if still unset. Null as a whole: this attempt only shows the maxima. */
   exponents: z.array(z.int().min(-126).max(126).nullable()).nullable(),
   /** From phase `reduce` on, else empty: the position of the member with each micro-batch in its sums; null: excluded. */
   ledger: z.array(count.nullable()),
@@ -190,7 +190,7 @@ export const commitEntrySchema = z.strictObject({
   correctCount: z.number().min(0).optional(),
   loss: z.number().nullable(),
   gradientNorm: z.number().nullable(),
-  /** Largest |gradient| of each LoRA tensor in this step: yields the next step's exponents. */
+  /** Largest |gradient| of each LoRA tensor, fading with the steps since (decision 0038): yields the next step's exponents. */
   maxAbs: floatsSchema,
   committedAt: count,
   /** Micro-batches in no sums, for gradients that are not finite, and the workers that reported it. */

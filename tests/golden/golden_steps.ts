@@ -1,5 +1,11 @@
 /** Steps of a fleet of engines without a network or a coordinator. */
-import { type Exponents, exponentsFrom, firstMisfit, mergeMaxima } from "../../shared/protocol/exponents.ts";
+import {
+  type Exponents,
+  exponentsFrom,
+  fadingMaxima,
+  firstMisfit,
+  mergeMaxima,
+} from "../../shared/protocol/exponents.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { Engine, EngineSpec } from "../../worker/engine/engine.ts";
@@ -52,7 +58,7 @@ export interface StepOutcome {
   readonly meanLoss: number;
   readonly gradientNorm: number;
   readonly digest: string;
-  /** What the next step's exponents come from. */
+  /** Fading maxima, from which the next step's exponents come. */
   readonly maxAbs: Float32Array;
 }
 
@@ -65,7 +71,7 @@ export function optimizerOf({ training }: LadderCase, step: number) {
 
 /**
  * One step by all engines, committed.
- * @param before the maxima of the step before; null in the first one
+ * @param before the fading maxima of the step before; null in the first one
  */
 export async function runStep(
   engines: readonly Engine[],
@@ -74,11 +80,16 @@ export async function runStep(
   optimizer: Omit<UpdateRequest, "sums" | "exponents" | "labelCount">,
   before: Float32Array | null,
 ): Promise<StepOutcome> {
-  const exponentsOf = (maxAbs: Float32Array) =>
-    exponentsFrom(maxAbs, batches.length, LIMITS.exponentHeadroomBits);
-  let exponents: Exponents | null = before === null ? null : exponentsOf(before);
+  const fadedWith = (maxAbs: Float32Array) =>
+    fadingMaxima(before ?? new Float32Array(0), maxAbs, LIMITS.exponentKeptShare);
+  const fromMaxima = (maxima: Float32Array) =>
+    exponentsFrom(maxima, batches.length, LIMITS.exponentHeadroomBits);
+  const exponentsOf = (maxAbs: Float32Array) => fromMaxima(fadedWith(maxAbs));
+  let exponents = before === null || before.includes(0)
+    ? exponentsOf(await probe(engines, batches, assignment))
+    : fromMaxima(before);
   let attempt = await attemptStep(engines, batches, assignment, exponents);
-  if (exponents === null || firstMisfit(attempt.maxAbs, exponents, batches.length) >= 0) {
+  if (firstMisfit(attempt.maxAbs, exponents, batches.length) >= 0) {
     for (const engine of engines) await engine.rollback();
     exponents = exponentsOf(attempt.maxAbs);
     attempt = await attemptStep(engines, batches, assignment, exponents);
@@ -93,14 +104,21 @@ export async function runStep(
   if (outcomes.some((outcome) => outcome.digest !== digest)) throw new Error("the engines' digests differ");
   for (const engine of engines) await engine.commit();
   const meanLoss = lossSums.reduce((sum, loss) => sum + loss, 0) / labelCount;
-  return { lossSums, meanLoss, gradientNorm, digest, maxAbs };
+  return { lossSums, meanLoss, gradientNorm, digest, maxAbs: fadedWith(maxAbs) };
+}
+
+/** The maxima of the step's first micro-batch. */
+async function probe(engines: readonly Engine[], batches: readonly MicroBatch[], assignment: Assignment) {
+  const worker = assignment.findIndex((indices) => indices.includes(0));
+  const { maxAbs } = await engines[worker]!.computeGradient(batches[0]!, 0);
+  return maxAbs;
 }
 
 async function attemptStep(
   engines: readonly Engine[],
   batches: readonly MicroBatch[],
   assignment: Assignment,
-  exponents: Exponents | null,
+  exponents: Exponents,
 ) {
   const lossSums: number[] = [];
   const maxima: Float32Array[] = [];
@@ -112,7 +130,7 @@ async function attemptStep(
       lossSums[index] = result.lossSum;
       labelCounts[index] = result.labelCount;
       maxima.push(result.maxAbs);
-      if (exponents !== null) await engine.accumulate(bytesOf(exponents));
+      await engine.accumulate(bytesOf(exponents));
     }
     parts.push(await engine.takeSums());
   }

@@ -35,7 +35,7 @@ export function summaryOf(options: ScaleOptions, result: ScaleResult, wallMs: nu
     } (${deathToCommitMs.length} deaths)`,
     `micro-batches computed ${computedCount}, needed ${neededCount}: ${
       waste.toFixed(1)
-    } % more, the first step's maxima included`,
+    } % more, the first step's probe included`,
     `the broker sent ${megabytes(result.controlBytesOut)} besides gradients: ${
       megabytes(1000 * result.controlBytesOut / simulatedMs)
     }/s`,

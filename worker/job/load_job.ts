@@ -68,8 +68,8 @@ export class JobLoader {
   #trainerFor({ localSteps, optimizer }: JobAnnouncement): { engine: StepEngine; work: WorkKind } {
     const engine = this.#options.newEngine();
     if (localSteps === null) return { engine, work: microBatchWork(engine) };
-    const headroomBits = this.#options.limits.exponentHeadroomBits;
-    const outer = new LocalStepsEngine(engine, { optimizer, outer: localSteps, headroomBits });
+    const { exponentHeadroomBits: headroomBits, exponentKeptShare: keptShare } = this.#options.limits;
+    const outer = new LocalStepsEngine(engine, { optimizer, outer: localSteps, headroomBits, keptShare });
     return { engine: outer, work: innerLoopWork(outer) };
   }
 }

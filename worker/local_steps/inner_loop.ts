@@ -5,6 +5,7 @@
 import {
   type Exponents,
   exponentsFrom,
+  fadingMaxima,
   firstNonFinite,
   fits,
   mergeMaxima,
@@ -18,8 +19,10 @@ import type { Engine } from "../engine/engine.ts";
 export interface InnerLoopOptions {
   readonly innerLoop: InnerLoop;
   readonly optimizer: JobAnnouncement["optimizer"];
-  /** Bits between an inner step's largest gradient and the next one's that still fits. */
+  /** Bits between the largest gradient of the last inner steps and the next one's that still fits. */
   readonly headroomBits: number;
+  /** Share of it that counts one inner step later. */
+  readonly keptShare: number;
   /** Called once for each micro-batch of the inner loop, in order. */
   readonly rowsOf: (number: number) => Promise<MicroBatch>;
   /** Called for each computed micro-batch, also if it is computed again. */
@@ -34,6 +37,8 @@ interface InnerLoopLoss {
   readonly labelCount: number;
   readonly correctCount: number;
 }
+
+const NO_MAXIMA = new Float32Array(0);
 
 /**
  * Leaves the engine with the inner loop's last adapter and moments. Null if a loss or gradient is not finite: the engine's state
@@ -50,7 +55,7 @@ export async function runInnerLoop(engine: Engine, options: InnerLoopOptions): P
       labelCount: total.labelCount + done.labelCount,
       correctCount: total.correctCount + done.correctCount,
     };
-    maxima = done.maxima;
+    maxima = fadingMaxima(maxima ?? NO_MAXIMA, done.maxima, options.keptShare);
   }
   return total;
 }

@@ -30,7 +30,7 @@ async function run(
   const asked: number[] = [];
   const tokens: number[] = [];
   const loss = await runInnerLoop(engine, {
-    ...{ innerLoop, optimizer: OPTIMIZER, headroomBits: 3, signal },
+    ...{ innerLoop, optimizer: OPTIMIZER, headroomBits: 3, keptShare: 0.75, signal },
     rowsOf: (number) => {
       asked.push(number);
       return Promise.resolve(microBatchOf(number));
@@ -124,6 +124,7 @@ Deno.test("a step whose micro-batches train no token is an error, not a division
           innerLoop: innerLoopOf(1),
           optimizer: OPTIMIZER,
           headroomBits: 3,
+          keptShare: 0.75,
           signal: new AbortController().signal,
         },
         ...{ rowsOf: () => Promise.resolve(batch), onComputed: () => {} },

@@ -24,6 +24,7 @@ interface LocalStepsOptions {
   readonly optimizer: JobAnnouncement["optimizer"];
   readonly outer: NonNullable<JobAnnouncement["localSteps"]>;
   readonly headroomBits: number;
+  readonly keptShare: number;
 }
 
 interface Loaded {
@@ -61,13 +62,13 @@ export class LocalStepsEngine implements StepEngine {
    * If a loss or gradient is not finite, `lossSum` and the maxima are NaN. Rejects with the signal's reason.
    */
   async computeInnerLoop(
-    request: Omit<InnerLoopOptions, "optimizer" | "headroomBits">,
+    request: Omit<InnerLoopOptions, "optimizer" | "headroomBits" | "keptShare">,
   ): Promise<MicroBatchResult> {
-    const { optimizer, headroomBits } = this.#options;
+    const { optimizer, headroomBits, keptShare } = this.#options;
     const { layout, committed } = this.#ready();
     this.#change({ pseudoGradient: null });
     await this.#lent.giveStart(committed);
-    const loss = await runInnerLoop(this.#lent.engine, { ...request, optimizer, headroomBits });
+    const loss = await runInnerLoop(this.#lent.engine, { ...request, optimizer, headroomBits, keptShare });
     if (loss === null) {
       const maxAbs = new Float32Array(layout.tensors.length).fill(NaN);
       return { lossSum: NaN, labelCount: 0, correctCount: 0, maxAbs };

@@ -15,7 +15,12 @@ const documents = golden.batches.flatMap(({ batch }) =>
   [...new Set(batch.segmentStarts)].map((start) => documentAt(batch, start))
 );
 const { learningRate, updateNumber: _, ...optimizer } = optimizerOf(golden, 2);
-const OPTIONS = { optimizer, outer: { outerLearningRate: 0.7, outerMomentum: 0.9 }, headroomBits: 3 };
+const OPTIONS = {
+  optimizer,
+  outer: { outerLearningRate: 0.7, outerMomentum: 0.9 },
+  headroomBits: 3,
+  keptShare: 0.75,
+};
 /** Of the LoRA tensors that the case has. */
 const exponents = (tensorCount: number) => new Int8Array(tensorCount).fill(-30);
 

@@ -15,7 +15,12 @@ const UNUSED = { ...JOB.optimizer, labelCount: 1, learningRate: 0.1, updateNumbe
 
 async function loaded(change: Partial<ToyEngineOptions> = {}, outer = OUTER) {
   const below = createToyEngine({ clock: createFakeClock(), ...change });
-  const engine = new LocalStepsEngine(below, { optimizer: JOB.optimizer, outer, headroomBits: 3 });
+  const engine = new LocalStepsEngine(below, {
+    optimizer: JOB.optimizer,
+    outer,
+    headroomBits: 3,
+    keptShare: 0.75,
+  });
   const { digest } = await engine.load(SPEC);
   const innerLoop = (first: number, signal = new AbortController().signal, onComputed = () => {}) =>
     engine.computeInnerLoop({
@@ -208,7 +213,7 @@ Deno.test("sums of a different length and an unloaded engine are refused", async
     "0 replicas",
   );
   const unloaded = new LocalStepsEngine(createToyEngine({ clock: createFakeClock() }), {
-    ...{ optimizer: JOB.optimizer, outer: OUTER, headroomBits: 3 },
+    ...{ optimizer: JOB.optimizer, outer: OUTER, headroomBits: 3, keptShare: 0.75 },
   });
   const failure = await assertRejects(async () => await unloaded.exportState(), LoraFleetError);
   assertEquals(failure.message, "cannot use the engine before it has loaded a model");

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { InnerLoop } from "../../shared/protocol/inner_loop_codec.ts";
 import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
@@ -96,7 +97,8 @@ Deno.test("an inner loop is claimed like a micro-batch; lost, damaged or wrong r
     );
 
     const engine = new LocalStepsEngine(createToyEngine({ clock: world.clock }), {
-      ...{ optimizer: JOB.optimizer, outer: OUTER, headroomBits: 3 },
+      ...{ optimizer: JOB.optimizer, outer: OUTER },
+      ...{ headroomBits: LIMITS.exponentHeadroomBits, keptShare: LIMITS.exponentKeptShare },
     });
     await engine.load({ modelFolder: "", ...JOB.engine, allowCpu: true, memoryBudgetBytes: null });
     const expected = await engine.computeInnerLoop({
