@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { HubSettings } from "../../shared/hub/hub_settings.ts";
+import { assertMayPush } from "../../shared/hub/push_rights.ts";
 import { assertToken, checkTarget } from "../../shared/hub/push_target.ts";
 import type { JobOptions, TrainOptions } from "./options.ts";
 
@@ -38,7 +39,10 @@ export async function checkResults(
   if (pushTo === null) return;
   try {
     checkTarget({ repo: pushTo });
-    if (coordinatorUrl === null) assertToken(hub);
+    // Somebody's coordinator has a token of its own.
+    if (coordinatorUrl !== null) return;
+    assertToken(hub);
+    await assertMayPush(pushTo, hub);
   } catch (thrown) {
     throw thrown instanceof LoraFleetError ? usage("push", `--push: ${thrown.message}`) : thrown;
   }

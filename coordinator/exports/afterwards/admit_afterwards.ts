@@ -1,6 +1,7 @@
 /** Checks when a job is submitted what can be checked of its exports and its push: they begin hours later. */
 import { LoraFleetError } from "../../../shared/errors.ts";
 import type { HubSettings } from "../../../shared/hub/hub_settings.ts";
+import { assertMayPush } from "../../../shared/hub/push_rights.ts";
 import { assertToken, checkTarget } from "../../../shared/hub/push_target.ts";
 import type { Afterwards } from "../../job_request/afterwards.ts";
 import { parseExportRequest } from "../record/export_request.ts";
@@ -24,6 +25,7 @@ export function admitAfterwards(
     const { kind, hub_model_id: repo, hub_revision: branch } = push;
     await at("training", async () => {
       checkTarget({ repo: repo ?? "name", branch });
+      await assertMayPush(repo ?? "name", hub);
       await assertPossible({ models }, model, { kind });
     });
   };

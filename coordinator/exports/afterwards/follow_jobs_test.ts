@@ -54,7 +54,16 @@ Deno.test("the export that the job asks for is the one that is pushed", () =>
 Deno.test("a push that fails does not fail the job, is told, and can be asked for again", () =>
   withHub((options, hub) =>
     withWorld(options, async (world) => {
-      const jobId = await trainGoldenJob(world, { training: { ...pushed, hub_model_id: "foreign/tuned" } });
+      const foreign = { training: { ...pushed, hub_model_id: "foreign/tuned" } };
+      const refused = await assertRejects(
+        () => trainGoldenJob(world, foreign),
+        LoraFleetError,
+        "may not write",
+      );
+      assertEquals(refused.param, "training.hub_model_id");
+      // A hub that does not answer at the submission refuses only the push.
+      hub.faults.add({ on: /whoami/, kind: "status", status: 503 });
+      const jobId = await trainGoldenJob(world, foreign);
       const [adapter] = exportsOf(world, jobId);
       const { push, status } = await untilExport(world, adapter!, isIdle);
       assertEquals([status, push!.status, world.jobs.get(jobId).status], [

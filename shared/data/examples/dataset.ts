@@ -81,7 +81,11 @@ export async function readDataset(options: ReadDatasetOptions): Promise<DatasetS
   lengths.finish(rowCount);
   builder.finish();
   const warnings = [...selection.warnings, ...builder.warnings(), ...lengths.warnings(rowCount)];
-  if (blankLines > 0) warnings.push(`${counted(blankLines, "blank line")} of the text are left out.`);
+  if (blankLines > 0) {
+    warnings.push(
+      `${counted(blankLines, "blank line")} of the text ${blankLines === 1 ? "is" : "are"} left out.`,
+    );
+  }
   return { placeCount: rowCount + blankLines, truncatedRowCount: lengths.truncated(), warnings };
 }
 

@@ -62,6 +62,10 @@ export function createExampleBuilder(
           if (spec.response_template !== undefined) warnings.note("templates of chats", line);
           return fromChat(line, content);
         }
+        // Rows to evaluate often have prompts beside texts to train on.
+        if (spec.response_template !== undefined && spec.isEvaluated !== true) {
+          warnings.note("templates of completions", line);
+        }
         return texts.fromCompletion(line, content.prompt, content.completion);
       });
       const weight = weights.of(row);

@@ -95,3 +95,15 @@ Deno.test("rows of messages are trained by their chat template, with a warning",
   builder.build({ line: 1, fields: new Map([["messages", [message("user"), message("assistant")]]]) });
   assertStringIncludes(builder.warnings().join(), "1 of 1 rows hold messages");
 });
+
+Deno.test("rows with completions are told that the templates are not theirs, rows to evaluate are not", () => {
+  const fields = new Map([["prompt", "<usr> a <bot>"], ["completion", " b"]]);
+  const warningsOf = (isEvaluated: boolean) => {
+    const spec = { ...datasetSchema.parse({ response_template: "<bot>" }), isEvaluated };
+    const builder = createExampleBuilder(tokenizers.byte_level, spec);
+    builder.build({ line: 1, fields });
+    return builder.warnings().join();
+  };
+  assertStringIncludes(warningsOf(false), "1 of 1 rows hold a completion");
+  assertEquals(warningsOf(true).includes("hold a completion"), false);
+});

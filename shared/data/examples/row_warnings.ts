@@ -27,6 +27,9 @@ const SENTENCES = {
   "templates of chats": (some) =>
     `${some} hold messages, whose turns the chat template marks: dataset.response_template is for plain text and has no ` +
     `effect on them.`,
+  "templates of completions": (some) =>
+    `${some} hold a completion, which is what is trained: dataset.response_template is for plain text and has no effect on ` +
+    `them.`,
   "split prompt": (some) =>
     `${some.replace("rows", "prompts")} end in tokens that merge with the completion: the model is trained ` +
     `on a different context than it will see. Let prompts end at a token's boundary, for instance with a line ` +
