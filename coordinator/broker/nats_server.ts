@@ -25,6 +25,8 @@ export interface NatsServer {
   readonly port: number;
   /** For the coordinator's own connection, by loopback if the server listens on all interfaces. */
   readonly url: string;
+  /** On this machine; null if it takes no web sockets. Another one after each start. */
+  readonly webSocketPort: number | null;
   readonly version: string;
   /** Resolves with its last log lines when it ends, for whatever reason. */
   readonly ended: Promise<string>;
@@ -49,8 +51,11 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 
   const ready = Promise.withResolvers<number>();
   let port = options.port;
+  let webSocketPort: number | null = null;
   const server = startGuarded([binary, "--config", configPath], clock, (line) => {
     port = Number(/Listening for client connections on .*:(\d+)/.exec(line)?.[1] ?? port);
+    const webSocket = /Listening for websocket clients on .*:(\d+)/.exec(line)?.[1];
+    if (webSocket !== undefined) webSocketPort = Number(webSocket);
     if (line.includes("Server is ready")) ready.resolve(port);
   });
   const ended = server.ended.then((how) => `nats-server ${how}`);
@@ -59,6 +64,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     return {
       port: outcome,
       url: `${options.tls === null ? "nats" : "tls"}://${reachableHost(host)}:${outcome}`,
+      webSocketPort,
       version: version.join("."),
       ended,
       stop: (graceMs = STOP_TIMEOUT_MS) => server.stop(graceMs),

@@ -11,6 +11,8 @@ export interface NatsServerConfig {
   readonly accounts: BrokerAccounts;
   /** Null: without TLS. */
   readonly tls: Pick<TlsFiles, "certPath" | "keyPath"> | null;
+  /** Whether it listens for web sockets too, on any free port of this machine alone and without TLS; default: no. */
+  readonly takesWebSockets?: boolean;
   /** From `nats-server --version`: [2, 9, 10]. */
   readonly version: readonly number[];
 }
@@ -32,7 +34,7 @@ export function natsServerConfigText(config: NatsServerConfig): string {
   // JetStream syncs to disk every two minutes by default; servers before 2.10 refuse the option.
   const knowsSyncInterval = major > 2 || (major === 2 && minor >= 10);
   const quoted = (text: string) => JSON.stringify(text);
-  const { folder, accounts, tls } = config;
+  const { folder, accounts, tls, takesWebSockets = false } = config;
   const tokens = [...accounts.tokens].map(([publicKey, token]) => `  ${publicKey}: ${token}`);
   return `# Written by lorafleet's coordinator at every start.
 server_name: lorafleet
@@ -59,5 +61,5 @@ ${
   timeout: 5
 }
 `
-  }`;
+  }${takesWebSockets ? 'websocket { host: "127.0.0.1", port: -1, no_tls: true }\n' : ""}`;
 }

@@ -4,6 +4,8 @@ import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import type { NatsServer } from "./nats_server.ts";
 
 export interface SupervisedNatsServer extends Pick<NatsServer, "port" | "url" | "version"> {
+  /** Of the server that runs now, or ran last. */
+  webSocketPort(): number | null;
   /** Resolves with its last log lines when it is no longer restarted. */
   readonly ended: Promise<string>;
   /** Replaces the running server and logs the reason. Resolves when the old one has ended. */
@@ -77,6 +79,7 @@ export async function superviseNatsServer(
     port: first.port,
     url: first.url,
     version: first.version,
+    webSocketPort: () => current.webSocketPort,
     ended,
     async restart(reason) {
       asked = reason;

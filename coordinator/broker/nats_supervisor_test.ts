@@ -22,6 +22,7 @@ function setUp(failures: readonly number[] = [], full: readonly number[] = []) {
     return Promise.resolve({
       port: 4333,
       url: "nats://127.0.0.1:4333",
+      webSocketPort: null,
       version: "2.9.10",
       ended: ended.promise,
       stop: () => {

@@ -55,7 +55,7 @@ export async function startOwnBroker(
   const start = (port: number) =>
     startNatsServer({
       binary: findNatsServer(config.natsServerBinary, config.searchPath),
-      ...{ folder, port, tls, clock, host: config.natsHost },
+      ...{ folder, port, tls, clock, host: config.natsHost, takesWebSockets: config.onePort },
       accounts: () => brokerAccounts(keys, revocations(), seconds()),
     });
   const server = await startOnPort(config, lastPort, { start, clock, log });

@@ -71,7 +71,8 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --no-standby            if another coordinator leads, end with an error
                           instead of waiting for it to end
 ${NATS_USAGE}
-  --nats-host <address>   address of its own broker (as --host)               LORAFLEET_NATS_HOST
+  --nats-host <address>   address of its own broker (as --host; with
+                          --one-port 127.0.0.1)                               LORAFLEET_NATS_HOST
   --nats-port <n>         its port (the previous one, else 4222, else a free
                           one)                                                LORAFLEET_NATS_PORT
   --nats-public-url <url> URL by which workers reach the broker, if not the
@@ -127,6 +128,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   const joinTokenTtl = values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never";
   const maxUploadMib = values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024";
   const minFreeMib = values["min-free-mib"] ?? env("LORAFLEET_MIN_FREE_MIB");
+  const natsSettings = readNatsSettings(values, env);
   const config = {
     host,
     port: integer(values.port ?? env("LORAFLEET_PORT") ?? "8787", "port", 0, 65535),
@@ -148,9 +150,9 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     ),
     joinTokenTtlMs: duration(joinTokenTtl, "join-token-ttl"),
     standby: values["no-standby"] !== true,
-    ...readNatsSettings(values, env),
+    ...natsSettings,
     natsHost: values["nats-host"] ?? env("LORAFLEET_NATS_HOST") ??
-      (host === "localhost" ? "127.0.0.1" : host),
+      (host === "localhost" || natsSettings.onePort ? "127.0.0.1" : host),
     natsPort: integer(values["nats-port"] ?? env("LORAFLEET_NATS_PORT") ?? "0", "nats-port", 0, 65535),
     natsServerBinary: env("LORAFLEET_NATS_SERVER"),
     searchPath: env("PATH") ?? "",

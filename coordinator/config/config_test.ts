@@ -34,6 +34,7 @@ Deno.test("the defaults serve this machine alone", () => {
     natsHost: "127.0.0.1",
     natsPort: 0,
     natsPublicUrl: null,
+    onePort: false,
     natsServerBinary: null,
     searchPath: "/bin",
     hub: {

@@ -1,6 +1,6 @@
 /** The broker that --nats-url names, and how the coordinator and its workers are known there. */
 import { resolve } from "@std/path";
-import { checkServers } from "../../shared/bus/nats_servers.ts";
+import { checkServers, withoutCredentials } from "../../shared/bus/nats_servers.ts";
 import { quote } from "../../shared/errors.ts";
 import { usage } from "./tls.ts";
 
@@ -13,6 +13,8 @@ export interface NatsSettings {
   readonly natsCaPath: string | null;
   /** For workers; null: by the API's host, or as `natsUrl`. */
   readonly natsPublicUrl: string | null;
+  /** Whether workers reach our own broker through the API's port, as web sockets. */
+  readonly onePort: boolean;
   /** Null: workers have the user of the broker's URL, or none. */
   readonly natsAccount: NatsAccountSettings | null;
 }
@@ -27,7 +29,9 @@ export interface NatsAccountSettings {
   readonly revoking: { readonly operatorKeyPath: string; readonly systemCredsPath: string } | null;
 }
 
-export const NATS_USAGE = `  --nats-url <url>        an existing broker; of a cluster several with commas
+export const NATS_USAGE = `  --one-port              workers reach its own broker through the API's port,
+                          as web sockets (docs/nats.md)                       LORAFLEET_ONE_PORT=1
+  --nats-url <url>        an existing broker; of a cluster several with commas
                           between (docs/nats.md)                              NATS_URL
   --nats-creds <path>     the coordinator's credentials there                 NATS_CREDS
   --nats-ca <path>        the authority that signed its certificates, if
@@ -49,6 +53,7 @@ export const NATS_OPTIONS = {
   "nats-operator-key": { type: "string" },
   "nats-system-creds": { type: "string" },
   "nats-public-url": { type: "string" },
+  "one-port": { type: "boolean" },
 } as const;
 
 /** NATS's own: firewalls and people know it. */
@@ -56,7 +61,9 @@ export const DEFAULT_NATS_PORT = 4222;
 
 const PROTOCOLS = ["nats:", "tls:", "ws:", "wss:"];
 
-type Values = { readonly [K in keyof typeof NATS_OPTIONS]?: string | undefined };
+type Values =
+  & { readonly [K in Exclude<keyof typeof NATS_OPTIONS, "one-port">]?: string | undefined }
+  & { readonly "one-port"?: boolean | undefined };
 
 /** Throws `usage` that names the option. */
 export function readNatsSettings(values: Values, env: (name: string) => string | null): NatsSettings {
@@ -65,6 +72,7 @@ export function readNatsSettings(values: Values, env: (name: string) => string |
     values["nats-public-url"] ?? env("LORAFLEET_NATS_PUBLIC_URL"),
     "nats-public-url",
   );
+  const onePort = values["one-port"] ?? isOn(env("LORAFLEET_ONE_PORT"));
   // Of variables that other NATS tools read as well: without a broker they are not meant for us.
   if (natsUrl === null) {
     for (const option of ["nats-creds", "nats-ca", "nats-account-key"] as const) {
@@ -72,7 +80,14 @@ export function readNatsSettings(values: Values, env: (name: string) => string |
         throw usage(option, `--${option} is for the broker of --nats-url, which is missing`);
       }
     }
-    return { natsUrl, natsPublicUrl, natsCredsPath: null, natsCaPath: null, natsAccount: null };
+    return { natsUrl, natsPublicUrl, onePort, natsCredsPath: null, natsCaPath: null, natsAccount: null };
+  }
+  if (onePort) {
+    const message =
+      `--one-port leads workers to the coordinator's own broker, but --nats-url (NATS_URL) names ${
+        quote(withoutCredentials(natsUrl).url)
+      }: leave out one of them`;
+    throw usage("one-port", message);
   }
   const path = (text: string | null | undefined) =>
     text === null || text === undefined ? null : resolve(text);
@@ -87,10 +102,16 @@ export function readNatsSettings(values: Values, env: (name: string) => string |
   return {
     natsUrl,
     natsPublicUrl,
+    onePort,
     natsCredsPath,
     natsCaPath: path(values["nats-ca"] ?? env("NATS_CA")),
     natsAccount,
   };
+}
+
+function isOn(text: string | null): boolean {
+  if (text === null || text === "0" || text === "1") return text === "1";
+  throw usage("one-port", `LORAFLEET_ONE_PORT is ${quote(text)}; 1 or 0 is needed`);
 }
 
 function accountOf(values: Values, env: (name: string) => string | null): NatsAccountSettings | null {

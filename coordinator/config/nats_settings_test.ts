@@ -12,6 +12,7 @@ Deno.test("a cluster is named as every NATS client takes it, by option or variab
   assertEquals(read({}, env), {
     natsUrl: "tls://a,tls://b:5222,tls://c",
     natsPublicUrl: null,
+    onePort: false,
     natsCredsPath: "/c.creds",
     natsCaPath: "/ca.pem",
     natsAccount: null,
@@ -34,6 +35,24 @@ Deno.test("an account key with what belongs to it", () => {
     account,
     revoking: { operatorKeyPath: "/o.nk", systemCredsPath: "/sys.creds" },
   });
+});
+
+Deno.test("one port by option or variable, for our own broker alone", () => {
+  assertEquals(read({ "one-port": true }).onePort, true);
+  assertEquals(read({}, { LORAFLEET_ONE_PORT: "1" }).onePort, true);
+  assertEquals(read({}, { LORAFLEET_ONE_PORT: "0" }).onePort, false);
+  const wrong = assertThrows(() => read({}, { LORAFLEET_ONE_PORT: "yes" }), LoraFleetError);
+  assertEquals(wrong.message, 'LORAFLEET_ONE_PORT is "yes"; 1 or 0 is needed');
+  const foreign = assertThrows(
+    () => read({ "one-port": true }, { NATS_URL: "nats://me:secret@a.example:4222" }),
+    LoraFleetError,
+  );
+  assertEquals([foreign.code, foreign.param], ["usage", "one-port"]);
+  assertEquals(
+    foreign.message,
+    "--one-port leads workers to the coordinator's own broker, but --nats-url (NATS_URL) names " +
+      '"nats://a.example:4222": leave out one of them',
+  );
 });
 
 Deno.test("what is missing or wrong is named", () => {

@@ -4,13 +4,17 @@ import { isLoopback } from "./loopback.ts";
 
 /** One warning with what others on the network could read and what to do about it; empty if they cannot. */
 export function plaintextWarnings(
-  config: Pick<CoordinatorConfig, "tls" | "host" | "publicUrl" | "natsUrl" | "natsHost" | "natsPublicUrl">,
+  config: Pick<
+    CoordinatorConfig,
+    "tls" | "host" | "publicUrl" | "natsUrl" | "natsHost" | "natsPublicUrl" | "onePort"
+  >,
 ): readonly string[] {
   if (config.tls !== null) return [];
   const what: string[] = [];
   const isBehindTls = (url: string | null) => url !== null && /^(https|tls|wss):/.test(url);
   if (!isLoopback(config.host) && !isBehindTls(config.publicUrl)) {
-    what.push(`the API on ${config.host}: keys, uploads, adapters`);
+    const more = config.onePort ? ", the rows of datasets, gradients" : "";
+    what.push(`the API on ${config.host}: keys, uploads, adapters${more}`);
   }
   if (config.natsUrl === null && !isLoopback(config.natsHost) && !isBehindTls(config.natsPublicUrl)) {
     what.push(`the broker on ${config.natsHost}: the rows of datasets, gradients`);

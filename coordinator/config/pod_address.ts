@@ -15,6 +15,7 @@ interface Addressed {
   /** 0: the usual one. */
   readonly natsPort: number;
   readonly natsPublicUrl: string | null;
+  readonly onePort: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -29,12 +30,16 @@ export function withPodAddresses<C extends Addressed>(config: C, env: (name: str
   };
   const publicUrl = config.publicUrl ?? outside(tls === null ? "http" : "https", port) ??
     `https://${pod}-${port}.proxy.runpod.net`;
-  if (config.natsUrl !== null || config.natsPublicUrl !== null) return { ...config, publicUrl };
+  // With one port the broker is where the API is.
+  if (config.natsUrl !== null || config.natsPublicUrl !== null || config.onePort) {
+    return { ...config, publicUrl };
+  }
   const inside = natsPort === 0 ? DEFAULT_NATS_PORT : natsPort;
   const natsPublicUrl = outside(tls === null ? "nats" : "tls", inside);
   if (natsPublicUrl !== null) return { ...config, publicUrl, natsPublicUrl };
   const warning =
-    `this pod does not expose TCP port ${inside}: workers outside of it cannot reach its broker. Add ${inside} to ` +
-    "the pod's TCP ports, or name a broker with --nats-url";
+    `this pod does not expose TCP port ${inside}: workers outside of it cannot reach its broker. Start the ` +
+    `coordinator with --one-port (LORAFLEET_ONE_PORT=1), which needs the API's port alone, add ${inside} to the pod's TCP ports, ` +
+    "or name a broker with --nats-url";
   return { ...config, publicUrl, warnings: [...config.warnings, warning] };
 }

@@ -44,10 +44,26 @@ Deno.test("an API behind RunPod's proxy has its name; a broker that is not expos
     warnings.join(),
     /does not expose TCP port 4222: workers outside of it cannot reach its broker/,
   );
+  assertMatch(warnings.join(), /Start the coordinator with --one-port \(LORAFLEET_ONE_PORT=1\)/);
   const foreign = parse(["--host", "0.0.0.0", "--nats-url", "tls://a.example"], POD);
   assertEquals([foreign.natsPublicUrl, foreign.warnings], [null, []]);
   const named = parse(["--host", "0.0.0.0", "--nats-public-url", "tls://n.example"], POD);
   assertEquals([named.natsPublicUrl, named.warnings], ["tls://n.example", []]);
+});
+
+Deno.test("with one port the pod needs RunPod's proxy alone: nothing to warn of, and the broker listens inside", () => {
+  for (const [args, env] of [[["--one-port"], {}], [[], { LORAFLEET_ONE_PORT: "1" }]] as const) {
+    const config = parseConfig(
+      ["--host", "0.0.0.0", ...args],
+      (name) => ({ ...POD, ...env } as Record<string, string>)[name],
+    )!;
+    assertEquals([config.publicUrl, config.natsPublicUrl, config.natsHost, config.warnings], [
+      "https://abc123-8787.proxy.runpod.net",
+      null,
+      "127.0.0.1",
+      [],
+    ]);
+  }
 });
 
 Deno.test("elsewhere, and for the pod alone, nothing changes", () => {

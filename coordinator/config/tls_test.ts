@@ -4,7 +4,7 @@ import { plaintextWarnings } from "./plaintext_warnings.ts";
 
 const local = {
   ...{ tls: null, host: "127.0.0.1", natsHost: "127.0.0.1" },
-  ...{ publicUrl: null, natsUrl: null, natsPublicUrl: null },
+  ...{ publicUrl: null, natsUrl: null, natsPublicUrl: null, onePort: false },
 };
 
 Deno.test("one warning lists all unencrypted traffic", () => {
@@ -13,6 +13,8 @@ Deno.test("one warning lists all unencrypted traffic", () => {
   for (const part of ["the API on 0.0.0.0", "the broker on 0.0.0.0", "--tls-cert"]) {
     assertStringIncludes(warning, part);
   }
+  const [one = ""] = plaintextWarnings({ ...local, host: "0.0.0.0", onePort: true });
+  assertStringIncludes(one, "the API on 0.0.0.0: keys, uploads, adapters, the rows of datasets, gradients");
 });
 
 Deno.test("no warning on loopback or behind a TLS proxy", () => {

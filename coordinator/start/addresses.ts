@@ -1,6 +1,7 @@
 /** The addresses by which others reach the coordinator, which may differ from those it listens on. */
 import { withoutCredentials } from "../../shared/bus/nats_servers.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
+import { NATS_DOOR_PATH } from "../api/transport/nats_door.ts";
 import type { JoinReply } from "../api/views/join_view.ts";
 import type { Tls } from "../config/tls.ts";
 
@@ -18,11 +19,11 @@ export function ownAddress(
 
 /**
  * The broker's address for workers. Our own broker runs on the API's machine, so the host by which a worker reached the API
- * leads to it as well. `ownPort` is null for a foreign broker, whose URL may hold credentials. `foreign` tells of that one whether
+ * leads to it as well, with one port the API's whole address. `ownPort` is null for a foreign broker, whose URL may hold credentials. `foreign` tells of that one whether
  * it knows workers by their tokens, and who signed its certificates.
  */
 export function brokerForWorkers(
-  config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl">,
+  config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl" | "onePort">,
   ownPort: number | null,
   tls: Pick<Tls, "ca"> | null,
   foreign: { readonly knowsWorkers: boolean; readonly ca: string | null } = { knowsWorkers: false, ca: null },
@@ -31,9 +32,12 @@ export function brokerForWorkers(
 ) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword" | "natsTakesToken" | "natsTlsCa"> {
   if (ownPort !== null) {
     return (requestUrl) => {
-      const { hostname } = config.publicUrl === null ? requestUrl : new URL(config.publicUrl);
+      const api = config.publicUrl === null ? new URL(requestUrl.origin) : new URL(config.publicUrl);
+      const inside = config.onePort
+        ? webSocketUrl(api)
+        : `${tls === null ? "nats" : "tls"}://${api.hostname}:${ownPort}`;
       return {
-        natsUrl: config.natsPublicUrl ?? `${tls === null ? "nats" : "tls"}://${hostname}:${ownPort}`,
+        natsUrl: config.natsPublicUrl ?? inside,
         natsUser: "",
         natsPassword: "",
         natsTakesToken: true,
@@ -46,6 +50,10 @@ export function brokerForWorkers(
   const { knowsWorkers, ca } = foreign;
   const who = knowsWorkers ? { natsUser: "", natsPassword: "" } : { natsUser, natsPassword };
   return () => ({ natsUrl, ...who, natsTakesToken: knowsWorkers, ...(ca === null ? {} : { natsTlsCa: ca }) });
+}
+
+function webSocketUrl({ protocol, host, pathname }: URL): string {
+  return `${protocol === "https:" ? "wss" : "ws"}://${host}${pathname.replace(/\/+$/, "")}${NATS_DOOR_PATH}`;
 }
 
 function inUrl(host: string): string {

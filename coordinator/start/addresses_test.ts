@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { brokerForWorkers, ownAddress } from "./addresses.ts";
 
-const none = { natsUrl: null, natsPublicUrl: null, publicUrl: null };
+const none = { natsUrl: null, natsPublicUrl: null, publicUrl: null, onePort: false };
 const request = new URL("http://fleet.example:8787/join/x");
 
 function networkInterface(family: "IPv4" | "IPv6", address: string): Deno.NetworkInterfaceInfo {
@@ -30,6 +30,23 @@ Deno.test("workers reach our own broker by the API's host", () => {
   assertEquals([encrypted.natsUrl, encrypted.natsTlsCa], ["tls://fleet.example:4333", "PEM"]);
   assertEquals(reply({ publicUrl: "https://api.example/x" }).natsUrl, "nats://api.example:4333");
   assertEquals(reply({ natsPublicUrl: "tls://tunnel:7" }).natsUrl, "tls://tunnel:7");
+});
+
+Deno.test("with one port they reach it where they reached the API, or where the API is for others", () => {
+  const reply = (url: string, changes: object = {}, tls: { ca: string } | null = null) =>
+    brokerForWorkers({ ...none, onePort: true, ...changes }, 4333, tls)(new URL(url));
+  assertEquals(reply("http://10.0.0.1:8787/join/x").natsUrl, "ws://10.0.0.1:8787/nats");
+  assertEquals(reply("http://[::1]:8787/join/x").natsUrl, "ws://[::1]:8787/nats");
+  assertEquals(reply("https://tunnel.example/join/x").natsUrl, "wss://tunnel.example/nats");
+  const encrypted = reply("https://fleet.example:8787/join/x", {}, { ca: "PEM" });
+  assertEquals([encrypted.natsUrl, encrypted.natsTlsCa], ["wss://fleet.example:8787/nats", "PEM"]);
+  const behind = { publicUrl: "https://abc123-8787.proxy.runpod.net" };
+  assertEquals(
+    reply("http://10.0.0.1:8787/join/x", behind).natsUrl,
+    "wss://abc123-8787.proxy.runpod.net/nats",
+  );
+  assertEquals(reply("http://a/join/x", { publicUrl: "http://b/fleet" }).natsUrl, "ws://b/fleet/nats");
+  assertEquals(reply("http://a/join/x", { ...behind, natsPublicUrl: "wss://c/n" }).natsUrl, "wss://c/n");
 });
 
 Deno.test("a foreign broker keeps its URL, with the credentials split off", () => {

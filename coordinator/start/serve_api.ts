@@ -3,6 +3,7 @@ import { createApiKeys } from "../access/api_keys.ts";
 import { createAuditLog } from "../access/audit_log.ts";
 import { API_VERSION, createApp } from "../api/app.ts";
 import { createReadiness } from "../api/readiness.ts";
+import type { NatsDoor } from "../api/transport/nats_door.ts";
 import { serveHttp } from "../api/transport/http_server.ts";
 import { addProcessMetrics } from "../metrics/process_metrics.ts";
 import type { Metrics } from "../metrics/registry.ts";
@@ -33,13 +34,15 @@ interface ApiParts {
   readonly services: Services;
   readonly metrics: Metrics;
   readonly tls: Tls | null;
+  readonly natsDoor: NatsDoor;
   readonly stopping: AbortController;
   readonly onDefect: (message: string, thrown: unknown) => void;
 }
 
 /** Serves until `started` is disposed. Returns the API's URL. Throws `port_in_use`. */
 export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): Promise<string> {
-  const { config, clock, folder, broker, leading, services, metrics, tls, stopping, onDefect } = parts;
+  const { config, clock, folder, broker, leading, services, metrics, tls, natsDoor, stopping, onDefect } =
+    parts;
   const { store, artifacts, hidePaths } = folder;
   const { apiKeys: configuredKeys, joinTokenTtlMs, maxUploadBytes, publicUrl } = config;
   const brokerAddress = brokerForWorkers(config, broker.own?.port ?? null, tls, {
@@ -69,7 +72,9 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
     stopping: stopping.signal,
   });
   const handler = (request: Request) => app.fetch(request);
-  const server = await serveHttp({ hostname: config.host, port: config.port, tls, clock, handler, onDefect });
+  const server = await serveHttp({
+    ...{ hostname: config.host, port: config.port, tls, clock, handler, onDefect, natsDoor },
+  });
   started.defer(async () => {
     stopping.abort();
     const drained = new AbortController();

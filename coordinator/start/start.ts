@@ -4,6 +4,7 @@ import { detailOf } from "../../shared/log.ts";
 import type { CoordinatorConfig } from "../config/config.ts";
 import { plaintextWarnings } from "../config/plaintext_warnings.ts";
 import { readTls } from "../config/tls.ts";
+import { createNatsDoor } from "../api/transport/nats_door.ts";
 import type { FileStore } from "../jobs/files/file_store.ts";
 import { createMetrics } from "../metrics/registry.ts";
 import type { Standby } from "./leadership/standby.ts";
@@ -42,7 +43,11 @@ export async function startCoordinator(
   for (const warning of plaintextWarnings(config)) log("warn", warning);
   const standby: Standby = { isAllowed: config.standby, clock, signal: parts.signal, log };
   const folder = await openDataFolder(config, parts, standby, started);
+  // Shut after the broker has ended: until then workers hear what it has for them.
+  const natsDoor = createNatsDoor({ port: () => own?.webSocketPort() ?? null, clock });
+  started.defer(natsDoor.close);
   const broker = await openBroker(config, parts, folder, tls, started);
+  const { own } = broker;
   const leading = await takeLead(config, parts, folder, broker, standby);
   started.defer(() => leading.connected.close());
 
@@ -53,7 +58,7 @@ export async function startCoordinator(
   started.defer(() => services.exports.stop());
   const stopping = new AbortController();
   const url = await serveApi(
-    { config, clock, folder, broker, leading, services, metrics, tls, stopping, onDefect },
+    { config, clock, folder, broker, leading, services, metrics, tls, natsDoor, stopping, onDefect },
     started,
   );
   services.jobs.start();
@@ -76,7 +81,7 @@ export async function startCoordinator(
     url,
     joinUrl: `${url}/join/${leading.identity.joinToken}`,
     broken: new Promise((resolve) => {
-      for (const end of [broker.own?.ended, leading.connected.lost]) {
+      for (const end of [own?.ended, leading.connected.lost]) {
         end?.then((reason) => isEnding || resolve(reason));
       }
     }),

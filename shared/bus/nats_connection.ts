@@ -1,6 +1,11 @@
 /** One connection to a broker, which reconnects for ever. */
 import { credsAuthenticator, jwtAuthenticator } from "@nats-io/transport-node";
-import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type {
+  ConnectionOptions,
+  NatsConnection,
+  WsConnectionOptions,
+  WsSocketFactory,
+} from "@nats-io/transport-node";
 import { quote } from "../errors.ts";
 import { toLoraFleetError } from "./nats_errors.ts";
 import type { NatsIdentity } from "./nats_keys.ts";
@@ -34,7 +39,7 @@ const PING_INTERVAL_MS = 5000;
 /** Rejects with code `unauthorized` or `timeout` if the first connection fails. */
 export async function openConnection(options: NatsConnectionOptions): Promise<NatsConnection> {
   const { servers, user, pass, credentials, identity, inboxPrefix, name } = options;
-  const connection: ConnectionOptions = {
+  const connection: ConnectionOptions & Pick<WsConnectionOptions, "wsFactory"> = {
     servers: splitServers(servers),
     name,
     maxReconnectAttempts: -1,
@@ -53,13 +58,25 @@ export async function openConnection(options: NatsConnectionOptions): Promise<Na
     connection.authenticator = jwtAuthenticator(identity.token, identity.keys.seed);
   }
   if (inboxPrefix !== undefined) connection.inboxPrefix = inboxPrefix;
-  const tls = tlsOf(options);
+  const isWebSocket = /^wss?:/.test(servers);
+  const tls = isWebSocket ? null : tlsOf(options);
   if (tls !== null) connection.tls = tls;
+  if (isWebSocket && options.tlsCa !== undefined) connection.wsFactory = trusting(options.tlsCa);
   try {
     return await connectToNats(connection);
   } catch (thrown) {
     throw toLoraFleetError(`cannot connect to the broker at ${quote(servers)} as ${quote(name)}`, thrown);
   }
+}
+
+/** Web sockets to servers whose certificate this authority, too, may have signed. */
+function trusting(ca: string): WsSocketFactory {
+  return (url) => {
+    const client = Deno.createHttpClient({ caCerts: [ca] });
+    const socket = new WebSocket(url, { client });
+    socket.addEventListener("close", () => client.close());
+    return Promise.resolve({ socket, encrypted: url.startsWith("wss:") });
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** `/join/{token}`: how a worker finds and joins the fleet. */
 import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { readObject } from "../transport/bodies.ts";
 import { bearerOf } from "../transport/auth.ts";
 import { addressesSchema, joinReplySchema } from "../views/join_view.ts";
@@ -31,10 +32,17 @@ const join = openRoute("post", "/join/{token}", "join", {
   responses: { 200: jsonContent(joinReplySchema, "Addresses and credentials") },
 });
 
+/** The URL by which the worker came: a tunnel or proxy that ends TLS says so, and only its own addresses depend on it. */
+function urlUsed({ req }: Context): URL {
+  const url = new URL(req.url);
+  if (req.header("x-forwarded-proto") === "https") url.protocol = "https:";
+  return url;
+}
+
 export function addJoinRoutes(api: Api, { access, addresses }: ApiServices): void {
   api.openapi(findFleet, (c) => {
     access.assertJoinToken(c.req.valid("param").token);
-    const { natsUrl, httpUrl, coordinatorId } = addresses(new URL(c.req.url));
+    const { natsUrl, httpUrl, coordinatorId } = addresses(urlUsed(c));
     c.header("cache-control", "no-store");
     return c.json({ natsUrl, httpUrl, coordinatorId }, 200);
   });
@@ -45,7 +53,7 @@ export function addJoinRoutes(api: Api, { access, addresses }: ApiServices): voi
     const joinToken = pathParameter(c, "token");
     const { token, lifetimeMs } = access.join({ joinToken, publicKey, credential });
     c.header("cache-control", "no-store");
-    const reply = { ...addresses(new URL(c.req.url)), token, tokenLifetimeMs: lifetimeMs };
+    const reply = { ...addresses(urlUsed(c)), token, tokenLifetimeMs: lifetimeMs };
     return c.json(reply satisfies z.output<typeof joinReplySchema>, 200);
   });
 }

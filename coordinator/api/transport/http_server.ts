@@ -9,6 +9,8 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { HttpError, plainErrorResponse } from "./errors.ts";
+import type { NatsDoor } from "./nats_door.ts";
+import { endWith } from "./raw_answer.ts";
 import { assertRequestLine, methodError, methodOf, METHODS } from "./request_line.ts";
 
 /** Time to complete a request's header; enough over a satellite link with packet loss. */
@@ -25,6 +27,8 @@ interface HttpServerOptions {
   /** PEM; null: plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
   readonly handler: (request: Request) => Response | Promise<Response>;
+  /** For web sockets to the broker; default: they are requests like others. */
+  readonly natsDoor?: Pick<NatsDoor, "isFor" | "enter">;
   readonly headerTimeoutMs?: number;
   readonly clock: Clock;
   readonly onDefect: (message: string, thrown: unknown) => void;
@@ -32,23 +36,30 @@ interface HttpServerOptions {
 
 interface HttpServer {
   readonly port: number;
-  /** Accepts no new connections, closes idle ones, and resolves once the others have ended. */
+  /** Accepts no new connections, closes idle ones, and resolves once the others have ended, but for those handed to the broker. */
   shutdown(): Promise<void>;
 }
 
 /** Resolves once the port is open. Throws `port_in_use`, or `usage` for an unusable address. */
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
-  const { hostname, port, tls, headerTimeoutMs = HEADER_TIMEOUT_MS } = options;
+  const { hostname, port, tls, natsDoor, headerTimeoutMs = HEADER_TIMEOUT_MS } = options;
   const settings = {
     headersTimeout: headerTimeoutMs,
     // paced_body.ts limits the time for bodies.
     requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: Math.min(1000, headerTimeoutMs),
+    // Java's and curl's clients offer HTTP/2 in this way with any request, which is answered as it is.
+    shouldUpgradeCallback: (message: IncomingMessage) => natsDoor?.isFor(message) ?? false,
   };
   /** Open connections with their counts of pending answers. */
   const waiting = new Map<Socket, number>();
   let isClosing = false;
+  const ended = Promise.withResolvers<void>();
+  const forget = (socket: Socket) => {
+    waiting.delete(socket);
+    if (isClosing && waiting.size === 0) ended.resolve();
+  };
   const count = (socket: Socket, change: number) => {
     const left = (waiting.get(socket) ?? 0) + change;
     if (isClosing && left === 0) socket.destroySoon();
@@ -72,19 +83,25 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   // With TLS a request belongs to the secure connection.
   server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => {
     waiting.set(socket, 0);
-    socket.once("close", () => waiting.delete(socket));
+    socket.once("close", () => forget(socket));
+  });
+  server.on("upgrade", (message, socket, head) => {
+    // The broker ends it.
+    forget(socket as Socket);
+    natsDoor?.enter(message, socket, head);
   });
   await listening(server, hostname, port);
   const address = server.address();
   return {
     port: address !== null && typeof address === "object" ? address.port : port,
-    shutdown: () =>
-      new Promise((resolve) => {
-        // node itself would keep connections open that never sent a request.
-        isClosing = true;
-        server.close(() => resolve());
-        for (const [socket, answers] of waiting) if (answers === 0) socket.destroySoon();
-      }),
+    shutdown() {
+      // node itself would keep connections open that never sent a request.
+      isClosing = true;
+      server.close(() => ended.resolve());
+      for (const [socket, answers] of waiting) if (answers === 0) socket.destroySoon();
+      if (waiting.size === 0) ended.resolve();
+      return ended.promise;
+    },
   };
 }
 
@@ -118,15 +135,6 @@ function refuseMalformed(thrown: Error & { code?: string; rawPacket?: Uint8Array
 
 function refuseMethod(socket: Duplex, { message, code, headers }: HttpError): void {
   endWith(socket, "405 Method Not Allowed", message, code, `allow: ${headers["allow"]}\r\n`);
-}
-
-/** Answers without a request that a handler could see. */
-function endWith(socket: Duplex, status: string, message: string, code: string, header = ""): void {
-  const body = JSON.stringify({ error: { message, type: "invalid_request_error", param: null, code } });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\n${header}` +
-      `content-length: ${new TextEncoder().encode(body).byteLength}\r\n\r\n${body}`,
-  );
 }
 
 async function answer(
