@@ -181,7 +181,7 @@ Deno.test("a hello of a different protocol version is refused with both versions
   assertEquals(older, {
     type: "refused",
     reason:
-      "the worker speaks protocol version 3, the coordinator version 5: update the worker, so that both run the " +
+      "the worker speaks protocol version 3, the coordinator version 6: update the worker, so that both run the " +
       "same release",
   });
   const newer = await hello({ protocolVersion: 99 });
