@@ -185,7 +185,7 @@ Deno.test("a hello of a different protocol version is refused with both versions
       "same release",
   });
   const newer = await hello({ protocolVersion: 99 });
-  assertMatch((newer as { reason: string }).reason, /version 99, .* version 5: update the coordinator/);
+  assertMatch((newer as { reason: string }).reason, /version 99, .* version 6: update the coordinator/);
   fleet.close();
 });
 
