@@ -5,6 +5,7 @@ import { newIncarnation } from "../../shared/protocol/ids.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type Agent, startAgent } from "../../worker/fleet/agent.ts";
 import { createCheckpointWriter } from "../../worker/transfer/checkpoint_upload.ts";
+import { createExportMeasurer } from "../../worker/evaluate/measure_export.ts";
 import { createWorkerIdentity } from "../../worker/fleet/identity.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 import { createToyEngine, type ToyEngineOptions } from "../../worker/testing/toy_engine.ts";
@@ -20,15 +21,26 @@ export interface ToyWorkerOptions {
   readonly spoil?: ToyEngineOptions["spoil"];
   /** The broker's address for it, if not as the join URL says. */
   readonly natsUrl?: string;
+  /** Whether it answers that it cannot measure a merge, having no GPU; otherwise it does not answer. */
+  readonly refusesToMeasure?: boolean;
   /** Runs before each call of its engine. */
   readonly onCall?: (call: keyof Engine) => void;
 }
 
-export function startToyWorker(
-  { name, joinUrl, cacheFolder, gradientMs, natsUrl, spoil = () => {}, onCall = () => {} }: ToyWorkerOptions,
-): Agent {
+/** Says at once that it cannot. */
+const refusal = (cacheFolder: string) =>
+  createExportMeasurer({
+    ...{ fetch, clock: systemClock, limits: LIMITS, log: () => {} },
+    ...{ cacheFolder, allowCpu: true },
+    models: { find: (_reply, { modelFolder }) => Promise.resolve(modelFolder) },
+    measure: () => Promise.reject(new Error("a toy worker measures nothing")),
+  });
+
+export function startToyWorker(options: ToyWorkerOptions): Agent {
+  const { name, joinUrl, cacheFolder, gradientMs, natsUrl, spoil = () => {}, onCall = () => {} } = options;
   const common = { fetch, clock: systemClock, limits: LIMITS, log: () => {} };
   return startAgent({
+    ...options.refusesToMeasure === true ? { measure: refusal(cacheFolder) } : {},
     ...createWorkerIdentity({
       ...common,
       url: joinUrl,

@@ -35,6 +35,7 @@ async function withSetting(gradientMs: number, body: (setting: Setting) => Promi
     let coordinator = children.use(startCoordinatorChild(`${folder}/data`, args));
     const worker = startToyWorker({
       ...{ name: "w", joinUrl: await coordinator.joinUrl(), cacheFolder: `${folder}/cache`, gradientMs },
+      refusesToMeasure: true,
     });
     children.defer(() => worker.stop());
     const api = coordinator.api();
