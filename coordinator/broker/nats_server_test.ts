@@ -74,6 +74,27 @@ Deno.test("the server accepts connections once started, is gone after stop, and 
     await again.stop();
   }));
 
+Deno.test("web sockets are taken if asked, on this machine alone, by the same identities", () =>
+  withOptions(async (options) => {
+    const without = await startNatsServer(options);
+    assertEquals(without.webSocketPort, null);
+    await without.stop();
+    const server = await startNatsServer({ ...options, host: "0.0.0.0", takesWebSockets: true });
+    const servers = `ws://127.0.0.1:${server.webSocketPort}/nats`;
+    const identity = masterOf(keys.streams, createNatsKeys("user"), seconds);
+    const connection = await openConnection({ servers, name: "test", identity });
+    assertEquals(connection.info?.max_payload, 8 * 2 ** 20);
+    await connection.close();
+    const nobody = await assertRejects(() => openConnection({ servers, name: "test" }), LoraFleetError);
+    assertEquals(nobody.code, "unauthorized");
+    if (Deno.build.os === "linux") {
+      const at = (port: number) => Deno.connect({ hostname: "127.0.0.2", port });
+      (await at(server.port)).close();
+      await assertRejects(() => at(server.webSocketPort!), Deno.errors.ConnectionRefused);
+    }
+    await server.stop();
+  }));
+
 Deno.test("when its parent is killed, the server ends too", () =>
   withOptions(async (options) => {
     const script = `

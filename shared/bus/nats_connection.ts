@@ -6,7 +6,7 @@ import type {
   WsConnectionOptions,
   WsSocketFactory,
 } from "@nats-io/transport-node";
-import { quote } from "../errors.ts";
+import { messageOf, quote } from "../errors.ts";
 import { toLoraFleetError } from "./nats_errors.ts";
 import type { NatsIdentity } from "./nats_keys.ts";
 import { splitServers } from "./nats_servers.ts";
@@ -65,7 +65,11 @@ export async function openConnection(options: NatsConnectionOptions): Promise<Na
   try {
     return await connectToNats(connection);
   } catch (thrown) {
-    throw toLoraFleetError(`cannot connect to the broker at ${quote(servers)} as ${quote(name)}`, thrown);
+    const what = `cannot connect to the broker at ${quote(servers)} as ${quote(name)}`;
+    // Deno tries HTTP/2 as well, and tells of that alone.
+    const isHidden = isWebSocket && messageOf(thrown).includes("NoApplicationProtocol");
+    const hint = isHidden ? " (its certificate is not trusted, or no web socket is taken there)" : "";
+    throw toLoraFleetError(`${what}${hint}`, thrown);
   }
 }
 

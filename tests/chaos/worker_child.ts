@@ -27,8 +27,8 @@ export interface WorkerChild {
 export interface WorkerProcessOptions {
   readonly name: string;
   readonly joinUrl: string;
-  /** The broker's, or its proxy's. */
-  readonly natsPort: number;
+  /** The broker's, or its proxy's; null: the broker as the join URL says. */
+  readonly natsPort: number | null;
   readonly engine: "toy" | "gpu";
   /** Of the toy: delay of each micro-batch. */
   readonly gradientMs: number;
@@ -38,7 +38,8 @@ export interface WorkerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export interface WorkerChildOptions extends Omit<WorkerProcessOptions, "factorSize"> {
+export interface WorkerChildOptions extends Omit<WorkerProcessOptions, "factorSize" | "natsPort"> {
+  readonly natsPort: number;
   readonly random: Prng;
   readonly onLine: (line: Line) => void;
   readonly onPublished: (worker: WorkerChild, subject: string, payload: Uint8Array) => void;
@@ -55,7 +56,8 @@ export function spawnWorkerProcess(options: WorkerProcessOptions): Deno.ChildPro
   return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", "-q", "--unstable-webgpu", "--no-check", script, "--join", joinUrl, "--name", name],
-      ...["--nats-port", String(natsPort), "--engine", engine, "--gradient-ms", String(gradientMs)],
+      ...(natsPort === null ? [] : ["--nats-port", String(natsPort)]),
+      ...["--engine", engine, "--gradient-ms", String(gradientMs)],
       ...["--cache-folder", cacheFolder, "--factor-size", String(factorSize)],
     ],
     env: { NO_COLOR: "1", ...options.env },

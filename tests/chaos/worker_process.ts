@@ -1,6 +1,6 @@
 /**
  * A worker as a process, to be killed and stopped: all of it is the real one but two things. Its broker is
- * reached at `--nats-port`, behind which a proxy may be, and its engine keeps a book of what is in its sums,
+ * reached at `--nats-port`, if given, behind which a proxy may be, and its engine keeps a book of what is in its sums,
  * on standard output. `--engine gpu` is the real engine, too; `--engine toy` needs no GPU and takes
  * `--gradient-ms` for each micro-batch.
  */
@@ -48,8 +48,11 @@ const agent = startAgent({
   ...common,
   worker,
   join: identity.join,
-  connect: (reply, ...rest) =>
-    identity.connect({ ...reply, natsUrl: `nats://127.0.0.1:${values["nats-port"]}` }, ...rest),
+  connect: (reply, ...rest) => {
+    const port = values["nats-port"];
+    const natsUrl = port === undefined ? reply.natsUrl : `nats://127.0.0.1:${port}`;
+    return identity.connect({ ...reply, natsUrl }, ...rest);
+  },
   name: values.name!,
   gpu: values.engine!,
   newIncarnation,

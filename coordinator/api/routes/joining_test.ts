@@ -30,6 +30,9 @@ Deno.test("the join token yields the broker's address, based on the address that
     const look = await app.request(`http://fleet.example:8787/join/${JOIN_TOKEN}`);
     const { natsUrl, httpUrl, coordinatorId } = reply;
     assertEquals(await look.json(), { natsUrl, httpUrl, coordinatorId });
+    // Behind a tunnel that ends TLS.
+    const tunnelled = await join(app, publicKey, JOIN_TOKEN, { "x-forwarded-proto": "https" });
+    assertEquals((await tunnelled.json()).httpUrl, "https://fleet.example:8787");
 
     assertEquals(await errorOf(await app.request("/join/wrong")), [401, "unauthorized", "token"]);
     assertEquals(await errorOf(await join(app, publicKey, "wrong")), [401, "unauthorized", "token"]);
