@@ -47,8 +47,13 @@ async function main(): Promise<number> {
   const port = Deno.env.get("LORAFLEET_PORT") || "8787";
   const scheme = Deno.env.get("LORAFLEET_TLS_CERT") ? "https" : "http";
   const coordinator = start("coordinator", { LORAFLEET_JOIN_TOKEN: token });
+  // Behind one port the public address may be a proxy far away, which the pod's own worker does not need.
+  const inside = Deno.env.get("LORAFLEET_ONE_PORT") === "1" && !Deno.env.get("LORAFLEET_NATS_URL")
+    ? { LORAFLEET_NATS_URL: `${scheme === "https" ? "wss" : "ws"}://127.0.0.1:${port}/nats` }
+    : {};
   // The worker asks again until the coordinator answers.
-  const worker = start("worker", { LORAFLEET_JOIN: `${scheme}://127.0.0.1:${port}/join/${token}` });
+  const join = `${scheme}://127.0.0.1:${port}/join/${token}`;
+  const worker = start("worker", { LORAFLEET_JOIN: join, ...inside });
   const signalled = Promise.withResolvers<number>();
   Deno.addSignalListener("SIGTERM", () => signalled.resolve(0));
   Deno.addSignalListener("SIGINT", () => signalled.resolve(130));

@@ -49,3 +49,35 @@ Deno.test("one entry point starts coordinator and worker, both become healthy, a
     const gone = await fetch(`http://127.0.0.1:${env.LORAFLEET_PORT}/healthz`).catch(() => null);
     assertEquals(gone, null, "the coordinator still runs");
   }));
+
+Deno.test("a pod with one port uses the coordinator inside, though its public address leads nowhere from there", () =>
+  withFolder(async (folder) => {
+    const port = String(freePort());
+    const env = {
+      NO_COLOR: "1",
+      ...{ LORAFLEET_PORT: port, LORAFLEET_NATS_PORT: String(freePort()), LORAFLEET_ONE_PORT: "1" },
+      LORAFLEET_PUBLIC_URL: "https://pod.invalid",
+      LORAFLEET_DATA_FOLDER: `${folder}/data`,
+      LORAFLEET_CACHE_FOLDER: `${folder}/cache`,
+      LORAFLEET_ALLOW_CPU: "1",
+    };
+    const pod = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "-q", "--no-prompt", join(containers, "pod.ts")],
+      ...{ env, stdin: "null", stdout: "piped", stderr: "piped" },
+    }).spawn();
+    const output = pod.output();
+    try {
+      await until("the worker", async () => {
+        const answer = await fetch(`http://127.0.0.1:${port}/v1/workers`).then(
+          (one) => one.json(),
+          () => null,
+        );
+        return answer?.data[0]?.state === "ready";
+      });
+    } finally {
+      pod.kill("SIGTERM");
+    }
+    const { code, stderr, stdout } = await output;
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    assertMatch(new TextDecoder().decode(stdout), /--join https:\/\/pod\.invalid\/join\//);
+  }));
