@@ -57,17 +57,3 @@ Deno.test("what is copied, run and baked in is there, and not left out of the bu
   assert(scripts.length >= 8);
   for (const path of scripts) assert(await exists(join(root, path)), path);
 });
-
-Deno.test("every variable that the images set is one that the programs know", async () => {
-  const known = (await Promise.all([
-    "coordinator/config/config.ts",
-    "worker/config.ts",
-  ].map((path) => Deno.readTextFile(join(root, path))))).join("\n");
-  for (const file of ["Containerfile", "compose.yaml", "pod.ts", "healthy.ts"]) {
-    const names = (await Deno.readTextFile(join(folder, file))).match(/\bLORAFLEET_\w+/g) ?? [];
-    // Of compose.yaml itself.
-    const ours = names.filter((name) => !/_IMAGE$/.test(name));
-    assert(ours.length > 0, file);
-    for (const name of ours) assert(known.includes(name), `${file}: ${name}`);
-  }
-});

@@ -99,6 +99,7 @@ Deno.test("a workload a kind: one coordinator on its volume, a Deployment with a
 Deno.test("the containers' variables, ports and commands are those of the programs and images", async () => {
   const programs = (await Promise.all([
     "coordinator/config/config.ts",
+    "coordinator/config/nats_settings.ts",
     "worker/config.ts",
     "shared/hub/hub_settings.ts",
   ].map((path) => Deno.readTextFile(join(root, path))))).join("\n");
