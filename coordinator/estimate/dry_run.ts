@@ -5,9 +5,8 @@
  */
 import type { ParsedJobRequest } from "../job_request/parse.ts";
 import type { WorkerView } from "../fleet/fleet.ts";
-import { EXPORT_KINDS, type ExportKind } from "../../shared/job/export_kinds.ts";
+import { EXPORT_KINDS } from "../../shared/job/export_kinds.ts";
 import { exportObstacle } from "../../shared/gguf/obstacle/obstacle.ts";
-import { readTransformerSpec } from "../base_models/model_check.ts";
 import type { JobServiceOptions } from "../jobs/job_context.ts";
 import { dataOf, validationFilesOf } from "../jobs/job_data.ts";
 import { checkStepsLeft } from "../jobs/results/resumed.ts";
@@ -15,56 +14,12 @@ import { checkSubmission } from "../jobs/submission.ts";
 import type { PrepareRequest } from "../planning/preparation/prepare_request.ts";
 import type { PreparedJob } from "../planning/preparer.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
-import { type BusyWorkers, busyWorkers, idleWarning } from "../planning/schedule/busy_workers.ts";
-import { cardNamed, cardOf, CARDS, usableBytes } from "./cards.ts";
-import { estimateMemory, type MemoryEstimate } from "./memory_estimate.ts";
-import { estimateTime, measuredSpeed, type Speed, type TimeEstimate } from "./time_estimate.ts";
-
-export interface DryRunQuestion {
-  /** Of the whole fleet; null: as measured. */
-  readonly tokensPerSecond: number | null;
-  /** That the given speed is of; null: one. */
-  readonly workers: number | null;
-  /** Of one worker. */
-  readonly pricePerHour: number | null;
-  /** Memory of a card that the table lacks. */
-  readonly gpuGib: number | null;
-}
-
-export interface DryRun {
-  readonly model: string;
-  readonly training_file: string;
-  readonly dataset: {
-    readonly examples: number;
-    readonly rows: number;
-    readonly tokens: number;
-    readonly trained_tokens: number;
-    readonly trained_tokens_per_example: number;
-    readonly truncated_rows: number;
-    readonly longest_document: number;
-    readonly packing_efficiency: number;
-  };
-  readonly masks: PreparedJob["report"]["masks"];
-  readonly total_steps: number;
-  /** Tokens that pass through the model in the whole run; of a job that goes on from a training state, in what is left. */
-  readonly total_tokens: number;
-  readonly memory: {
-    readonly workers: readonly MemoryEstimate[];
-    readonly cards: readonly MemoryEstimate[];
-  };
-  readonly time: TimeEstimate;
-  /** How many of the workers that are there a step keeps busy; null if there are none. */
-  readonly busy: BusyWorkers | null;
-  readonly exports: readonly PossibleExport[];
-  /** One sentence each. */
-  readonly warnings: readonly string[];
-}
-
-/** A form in which the result can be had, or what is in its way. */
-interface PossibleExport {
-  readonly kind: ExportKind;
-  readonly obstacle: string | null;
-}
+import { busyWorkers, idleWarning } from "../planning/schedule/busy_workers.ts";
+import { hasTokenizer } from "../../shared/data/tokenizer/files/tokenizer_files.ts";
+import { estimateMemories } from "./fleet_memory.ts";
+import type { DryRun, DryRunQuestion, PossibleExport } from "./dry_run_answer.ts";
+import { planByConfig } from "./plan_by_config.ts";
+import { estimateTime, speedFor } from "./time_estimate.ts";
 
 type DryRunParts =
   & Pick<
@@ -111,6 +66,10 @@ export function createDryRuns(parts: DryRunParts): RunDry {
       signal,
       event: (level, message) => void (level === "warn" && warnings.push(message)),
     };
+    if (!await hasTokenizer(model.folder)) {
+      const known = { model: parsed.spec.model, training_file: job.spec.training_file };
+      return { ...known, ...await planByConfig(parts, request, question, warnings) };
+    }
     const { report, totalSteps } = await parts.prepare(request);
     checkStepsLeft(request.spec, totalSteps);
     const planned = await parts.plan(request);
@@ -119,7 +78,7 @@ export function createDryRuns(parts: DryRunParts): RunDry {
     const idle = workers.length === 0 ? null : idleWarning(job.spec, workers.length);
     if (idle !== null) warnings.push(idle);
     const tokens = tokensLeft(planned);
-    const speed = givenSpeed(question) ?? measuredSpeed(store, job.spec.model);
+    const speed = speedFor(question, store, job.spec.model);
     return {
       model: parsed.spec.model,
       training_file: job.spec.training_file,
@@ -155,25 +114,4 @@ async function possibleExports(folder: string): Promise<PossibleExport[]> {
   return await Promise.all(
     EXPORT_KINDS.map(async (kind) => ({ kind, obstacle: await exportObstacle(kind, folder) })),
   );
-}
-
-function givenSpeed({ tokensPerSecond, workers }: DryRunQuestion): Speed | null {
-  return tokensPerSecond === null ? null : { tokensPerSecond, workers: workers ?? 1, source: "given" };
-}
-
-async function estimateMemories(
-  planned: PlannedJob,
-  folder: string,
-  workers: readonly WorkerView[],
-  gpuGib: number | null,
-): Promise<DryRun["memory"]> {
-  const model = await readTransformerSpec(folder);
-  const cards = [...gpuGib === null ? [] : [cardOf(gpuGib)], ...CARDS];
-  return {
-    workers: workers.map(({ name, gpu }) => {
-      const card = cardNamed(gpu);
-      return estimateMemory(`${name}: ${gpu}`, model, planned, card === null ? null : usableBytes(card));
-    }),
-    cards: cards.map((card) => estimateMemory(card.name, model, planned, usableBytes(card))),
-  };
 }

@@ -21,7 +21,7 @@ export interface MemoryEstimate {
 }
 
 /** What of a planned job decides its memory. */
-type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation">;
+export type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation">;
 
 /** @param availableBytes null if unknown */
 export function estimateMemory(

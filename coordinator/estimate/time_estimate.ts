@@ -12,6 +12,13 @@ export interface TimeEstimate {
   readonly cost: number | null;
 }
 
+export interface SpeedQuestion {
+  /** Of the whole fleet; null: as measured. */
+  readonly tokensPerSecond: number | null;
+  /** That the given speed is of; null: one. */
+  readonly workers: number | null;
+}
+
 /** A speed of the whole fleet. */
 export interface Speed {
   readonly tokensPerSecond: number;
@@ -19,8 +26,12 @@ export interface Speed {
   readonly source: string;
 }
 
-/** @param pricePerHour of one worker */
-export function estimateTime(tokens: number, speed: Speed | null, pricePerHour: number | null): TimeEstimate {
+/** @param tokens null if unknown @param pricePerHour of one worker */
+export function estimateTime(
+  tokens: number | null,
+  speed: Speed | null,
+  pricePerHour: number | null,
+): TimeEstimate {
   if (speed === null) {
     const source =
       "no job has trained on this base model here yet; give tokens_per_second, or train a few steps " +
@@ -28,9 +39,23 @@ export function estimateTime(tokens: number, speed: Speed | null, pricePerHour: 
     return { tokens_per_second: null, source, workers: null, seconds: null, cost: null };
   }
   const { tokensPerSecond, workers, source } = speed;
+  if (tokens === null) {
+    const source = "the run's tokens are not known without a tokenizer; training.max_steps bounds them";
+    return { tokens_per_second: tokensPerSecond, source, workers, seconds: null, cost: null };
+  }
   const seconds = tokens / tokensPerSecond;
   const cost = pricePerHour === null ? null : seconds / 3600 * workers * pricePerHour;
   return { tokens_per_second: tokensPerSecond, source, workers, seconds, cost };
+}
+
+/** The given speed, else the one that was measured on this base model; null if there is neither. */
+export function speedFor(
+  { tokensPerSecond, workers }: SpeedQuestion,
+  store: Pick<JobStore, "jobs" | "events">,
+  model: string,
+): Speed | null {
+  if (tokensPerSecond === null) return measuredSpeed(store, model);
+  return { tokensPerSecond, workers: workers ?? 1, source: "given" };
 }
 
 /** Jobs and events that are looked at, newest first. */

@@ -21,14 +21,14 @@ export const planSchema = z.object({
     trained_tokens_per_example: z.number(),
     truncated_rows: z.number(),
     longest_document: z.number(),
-  }),
+  }).nullable(),
   masks: z.array(z.object({
     line: z.number(),
     segments: z.array(z.object({ text: z.string(), trained: z.boolean() })),
     hidden_tokens: z.number(),
   })),
-  total_steps: z.number(),
-  total_tokens: z.number(),
+  total_steps: z.number().nullable(),
+  total_tokens: z.number().nullable(),
   memory: z.object({ workers: z.array(memorySchema), cards: z.array(memorySchema) }),
   time: z.object({
     tokens_per_second: z.number().nullable(),
@@ -64,6 +64,12 @@ export function formatPlan(plan: Plan): string {
 }
 
 function dataLines({ model, dataset, total_steps, total_tokens }: Plan): string[] {
+  if (dataset === null) {
+    const length = total_steps === null
+      ? "steps unknown"
+      : `${total_steps} steps, at most ${total_tokens} tokens`;
+    return [`${model}: ${length}`];
+  }
   const share = (100 * dataset.trained_tokens / dataset.tokens).toFixed(1);
   return [
     `${model}: ${total_steps} steps, ${total_tokens} tokens`,

@@ -76,3 +76,13 @@ Deno.test("the next steps name only what was made", () => {
     "vllm serve org/m --revision v2 --enable-lora",
   );
 });
+
+Deno.test("without a tokenizer the plan says what it does not know", () => {
+  const unknown = { ...PLAN, dataset: null, masks: [] };
+  assertStringIncludes(
+    formatPlan({ ...unknown, total_steps: null, total_tokens: null }),
+    ": steps unknown\n",
+  );
+  const bounded = formatPlan({ ...unknown, total_steps: 50, total_tokens: 25_600 });
+  assertStringIncludes(bounded, ": 50 steps, at most 25600 tokens\n");
+});

@@ -2,6 +2,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { World } from "../../coordinator/testing/app_fixture.ts";
 import { GOOD_DATASET } from "./bad_input.ts";
+import { parseJobRequest } from "../../coordinator/job_request/parse.ts";
+import { checkNewJob } from "../../coordinator/planning/preparation/prepare_rows.ts";
 import { withBase } from "./base_world.ts";
 
 async function post(world: World, query: string, body: object) {
@@ -40,6 +42,46 @@ Deno.test("a dry run tells tokens, masks, steps, memory, time and cost, and crea
       best: { "training.gradient_accumulation_steps": 8, "training.per_device_train_batch_size": 1 },
     });
     assertEquals((await (await world.app.request("/v1/fine_tuning/jobs")).json()).data, []);
+  }));
+
+Deno.test("config.json alone tells memory, and a bound of time where max_steps bounds it", () =>
+  withBase(GOOD_DATASET, async (world, folder, training_file) => {
+    const bare = `${world.folder}/models/bare`;
+    await Deno.mkdir(bare);
+    await Deno.copyFile(`${folder}/config.json`, `${bare}/config.json`);
+    const query = "?dry_run=true&tokens_per_second=1000&price_per_hour=0.29";
+    const asked = async (fields: object) =>
+      (await post(world, query, {
+        model: "bare",
+        training_file,
+        dataset: { max_seq_length: 128 },
+        ...fields,
+      })).json;
+
+    const open = await asked({});
+    assertEquals([open.dataset, open.total_steps, open.total_tokens, open.time.seconds], Array(4).fill(null));
+    assertStringIncludes(open.time.source, "training.max_steps bounds them");
+    assertStringIncludes(
+      open.warnings.at(-1),
+      "has no tokenizer.json, so rows and masks are not known; memory is of full",
+    );
+
+    const bounded = await asked({ training: { max_steps: 50, gradient_accumulation_steps: 4 } });
+    assertEquals([bounded.total_steps, bounded.total_tokens], [50, 50 * 4 * 128]);
+    assertEquals(bounded.time.seconds, bounded.total_tokens / 1000);
+    assertEquals(bounded.memory.cards[0].fits, true);
+
+    // The same memory as with the rows, whose micro-batch is at most full.
+    const { json: full } = await post(world, query, {
+      ...{ model: "base", training_file, dataset: { max_seq_length: 128 } },
+    });
+    const needed = (plan: typeof full) => plan.memory.cards[0].needed_bytes;
+    assert(needed(bounded) >= needed(full), `${needed(bounded)} < ${needed(full)}`);
+    assertEquals((await asked({ lora: { target_modules: ["nope"] } })).error.param, "lora.target_modules");
+    const { status, json: job } = await post(world, "", { model: "bare", training_file });
+    assertEquals([status, job.error.code], [400, "invalid_model"]);
+    const { spec } = parseJobRequest({ model: "bare", training_file });
+    assertEquals((await checkNewJob(spec, bare, "if there")).spec.model, "bare");
   }));
 
 Deno.test("a dry run has the job's own warnings and refusals", () =>

@@ -1,6 +1,6 @@
 /** The answer to a dry run, and the query that asks for one. */
 import { z } from "@hono/zod-openapi";
-import type { DryRun, DryRunQuestion } from "../../estimate/dry_run.ts";
+import type { DryRun, DryRunQuestion } from "../../estimate/dry_run_answer.ts";
 import { EXPORT_KINDS } from "../../../shared/job/export_kinds.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { invalidInput } from "../transport/errors.ts";
@@ -44,14 +44,14 @@ export const dryRunSchema = z.object({
     truncated_rows: z.int(),
     longest_document: z.int(),
     packing_efficiency: z.number(),
-  }),
+  }).nullable().openapi({ description: "null if the base model's folder has no tokenizer" }),
   masks: z.array(z.object({
     line: z.int(),
     segments: z.array(z.object({ text: z.string(), trained: z.boolean() })),
     hidden_tokens: z.int(),
   })).openapi({ description: "What is trained of the first rows" }),
-  total_steps: z.int(),
-  total_tokens: z.int(),
+  total_steps: z.int().nullable(),
+  total_tokens: z.int().nullable(),
   memory: z.object({ workers: z.array(memorySchema), cards: z.array(memorySchema) }),
   time: z.object({
     tokens_per_second: z.number().nullable(),

@@ -1,5 +1,6 @@
 /** Checks a job's base model and training file, and makes rows: everything that can be refused early is. */
 import { dirname } from "@std/path";
+import { hasTokenizer } from "../../../shared/data/tokenizer/files/tokenizer_files.ts";
 import { createTokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import { boundTo, loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { checkTokenizer } from "../../../shared/data/tokenizer/tokenizer_check.ts";
@@ -25,7 +26,9 @@ export async function checkNewJob(
   weights: "needed" | "if there" = "needed",
 ): Promise<CheckedJob> {
   const checked = await checkModelForJob(spec, modelFolder, weights);
-  await aboutModel(spec, () => checkTokenizer(modelFolder));
+  // A plan without weights may lack the tokenizer, too.
+  const isNeeded = weights === "needed" || await hasTokenizer(modelFolder);
+  if (isNeeded) await aboutModel(spec, () => checkTokenizer(modelFolder));
   return checked;
 }
 

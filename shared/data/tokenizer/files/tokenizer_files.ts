@@ -92,6 +92,11 @@ export async function readTokenizerJson(folder: string): Promise<TokenizerJson> 
   return tokenizer;
 }
 
+/** Whether a plan can know rows and tokens. */
+export async function hasTokenizer(folder: string): Promise<boolean> {
+  return await Deno.stat(join(folder, "tokenizer.json")).then(() => true, () => false);
+}
+
 export function noTokenizer(folder: string): LoraFleetError {
   return new LoraFleetError(
     "invalid_model",
