@@ -12,6 +12,7 @@ async function withRun(
     run: (...more: string[]) => ReturnType<typeof startCommandIn>,
     folder: string,
     out: string,
+    hub: Awaited<ReturnType<typeof startHub>>,
   ) => Promise<void>,
 ): Promise<void> {
   // A hub that knows no such token.
@@ -52,7 +53,7 @@ async function withRun(
         "jsonl",
         ...more,
       );
-    await body(run, folder, out);
+    await body(run, folder, out, hub);
   });
 }
 
@@ -61,7 +62,7 @@ Deno.test({
     "train: Ctrl-C and the same command again give adapter, comparison and export [ignored off Linux: no /proc]",
   ignore: Deno.build.os !== "linux",
   fn: () =>
-    withRun(async (run, folder, out) => {
+    withRun(async (run, folder, out, hub) => {
       const first = run();
       await until(first, "The checkpoint of step 2 is stored");
       assertStringIncludes(first.text(), "The checkpoint of step 2 is stored");
@@ -83,6 +84,14 @@ Deno.test({
       assertMatch(impossible.text(), /train: --export gguf: GGUF is not possible/);
       assertEquals(/resuming|starting/.test(impossible.text()), false);
 
+      const unauthorized = run("--push", "org/tuned");
+      assertEquals((await unauthorized.process.status).code, 2);
+      await unauthorized.drained;
+      assertMatch(unauthorized.text(), /train: --push: HF_TOKEN is no token of /);
+      assertEquals(/resuming|starting/.test(unauthorized.text()), false);
+
+      // A hub that does not answer before the training refuses only the push.
+      hub.faults.add({ on: /whoami/, kind: "status", status: 503 });
       const second = run("--export", "merged", "--push", "org/tuned");
       assertEquals((await second.process.status).code, 1);
       await second.drained;
