@@ -3,8 +3,8 @@
  *
  *     deno task bench:crowd [--jobs 1000] [--listeners 200] [--workers 500] [--minutes 10]
  *
- * Exits with 1 if the 95th percentile of all answers is above 100 ms, or the coordinator's memory grows by more than a tenth
- * between the first and the last third of the time.
+ * Exits with 1 if the 95th percentile of all answers is above 100 ms, the coordinator's memory grows by more than a tenth between
+ * the first and the last third of the time, or a worker was lost: these do not join again.
  */
 import { parseArgs } from "node:util";
 import { fromFileUrl } from "@std/path";
@@ -161,11 +161,12 @@ async function observe(
   console.log(
     `\nsteps of the running job: ${((await stepOf() - stepBefore) / minutes / 60).toFixed(1)} a second`,
   );
-  console.log(`workers at the end: ${await workersOf(api)}`);
+  const workersAfter = await workersOf(api);
+  console.log(`workers: ${workersBefore}, at the end ${workersAfter}`);
   const third = Math.ceil(memory.length / 3);
   const [early, late] = [median(memory.slice(0, third)), median(memory.slice(-third))];
   console.log(`memory: median ${early.toFixed(0)} MB in the first third, ${late.toFixed(0)} MB in the last`);
-  return p95 <= MOST_P95_MS && late <= early * (1 + MOST_GROWTH);
+  return p95 <= MOST_P95_MS && late <= early * (1 + MOST_GROWTH) && workersAfter === workersBefore;
 }
 
 async function main(crowd: Crowd): Promise<boolean> {
