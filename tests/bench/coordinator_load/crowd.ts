@@ -143,6 +143,7 @@ async function observe(
   minutes: number,
   probe: Worker,
 ): Promise<boolean> {
+  const workersBefore = await workersOf(api);
   const stepOf = async () => (await jobOf(api, jobId)).step;
   const stepBefore = await stepOf();
   const { origin, pathname } = new URL(api);
