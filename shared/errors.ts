@@ -47,3 +47,8 @@ export function quote(value: unknown): string {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** The error of an option or its variable. */
+export function usage(option: string, message: string): LoraFleetError {
+  return new LoraFleetError("usage", message, { param: option });
+}

@@ -2,7 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { checkServers } from "../shared/bus/nats_servers.ts";
-import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../shared/errors.ts";
 import type { LeaveRules } from "./fleet/leaving.ts";
 import type { OwnPod } from "./fleet/own_pod.ts";
 import { type HubSettings, readHubSettings } from "../shared/hub/hub_settings.ts";
@@ -184,8 +184,4 @@ function mib(text: string): number {
   if (value >= 1 && value <= 2 ** 24) return value;
   const message = `--memory-budget-mib is ${quote(text)}; a whole number from 1 to ${2 ** 24} is needed`;
   throw usage("memory-budget-mib", message);
-}
-
-function usage(option: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param: option });
 }

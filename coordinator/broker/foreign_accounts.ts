@@ -19,9 +19,8 @@ import {
   natsKeysOfSeed,
 } from "../../shared/bus/nats_keys.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
 import type { NatsAccountSettings } from "../config/nats_settings.ts";
-import { usage } from "../config/tls.ts";
 
 /** What `connectFleet` and access need of it. */
 export interface ForeignAccounts {

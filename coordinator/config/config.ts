@@ -1,12 +1,12 @@
 /** The coordinator's command line and environment, parsed into one value. Only this file and main.ts know them. */
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
 import { type HubSettings, readHubSettings } from "../../shared/hub/hub_settings.ts";
 import { readTrackerSettings, type TrackerSettings } from "./tracker_settings.ts";
 import { NATS_OPTIONS, NATS_USAGE, type NatsSettings, readNatsSettings } from "./nats_settings.ts";
 import { withPodAddresses } from "./pod_address.ts";
-import { type TlsFiles, usage } from "./tls.ts";
+import type { TlsFiles } from "./tls.ts";
 import { isLoopback } from "./loopback.ts";
 
 export interface CoordinatorConfig extends NatsSettings {

@@ -1,8 +1,7 @@
 /** The broker that --nats-url names, and how the coordinator and its workers are known there. */
 import { resolve } from "@std/path";
 import { checkServers, withoutCredentials } from "../../shared/bus/nats_servers.ts";
-import { quote } from "../../shared/errors.ts";
-import { usage } from "./tls.ts";
+import { quote, usage } from "../../shared/errors.ts";
 
 export interface NatsSettings {
   /** An existing broker, its servers with commas between; null: start one. */

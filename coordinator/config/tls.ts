@@ -1,6 +1,6 @@
 /** The certificate of the API and of our own broker. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { messageOf, quote, usage } from "../../shared/errors.ts";
 
 export interface TlsFiles {
   /** PEM: the certificate and the intermediates up to the authority. */
@@ -59,9 +59,4 @@ function parse<T>(path: string, option: string, work: () => T): T {
   } catch (thrown) {
     throw usage(option, `--${option} ${quote(path)} is not in PEM: ${messageOf(thrown)}`);
   }
-}
-
-/** The error of an option or its variable. */
-export function usage(option: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param: option });
 }

@@ -1,7 +1,6 @@
 /** Experiment trackers as their own clients are set up: by the environment. */
 import { join, resolve } from "@std/path";
-import { quote } from "../../shared/errors.ts";
-import { usage } from "./tls.ts";
+import { quote, usage } from "../../shared/errors.ts";
 
 /** Settings, or what to set. */
 export type Configured<T> = { readonly settings: T } | { readonly missing: string };

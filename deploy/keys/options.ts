@@ -1,6 +1,6 @@
 /** The command line of `deno task keys`. */
 import { parseArgs } from "node:util";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
 
 export const USAGE = `Usage: deno task keys list
        deno task keys create --name <name> --role <role> [quotas] [--expires <time>]
@@ -129,8 +129,4 @@ function urlOf(given: string): string {
     "url",
     `--url is ${quote(given)}; the URL of a coordinator is needed, such as http://127.0.0.1:8787`,
   );
-}
-
-function usage(param: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param });
 }

@@ -1,7 +1,7 @@
 /** The command line of `deno task nats`. */
 import { resolve } from "@std/path";
 import { parseArgs } from "node:util";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
 import type { ClusterServer } from "./server_config.ts";
 
 export interface NatsTaskOptions {
@@ -94,8 +94,4 @@ function serverOf(text: string, option: string, name: string): ClusterServer {
     option,
     `--${option} is ${quote(text)}; a host, or host:port with a port up to ${MAX_PORT}, is needed`,
   );
-}
-
-function usage(option: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param: option });
 }

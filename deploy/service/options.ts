@@ -1,6 +1,6 @@
 /** The command line of `deno task service`. */
 import { parseArgs } from "node:util";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
 import type { Role } from "./role.ts";
 
 export const USAGE = `Usage: deno task service install worker --join <url> [--set NAME=value …] [--yes]
@@ -73,8 +73,4 @@ function variablesOf(pairs: readonly string[]): Record<string, string> {
     if (name !== undefined && value !== undefined) return [name, value];
     throw usage("set", `--set is ${quote(pair)}; NAME=value on one line is needed`);
   }));
-}
-
-function usage(param: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param });
 }

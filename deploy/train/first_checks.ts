@@ -1,6 +1,6 @@
 /** What can be known before anything starts: a mistake must not be found after hours of training. */
 import { createHash } from "node:crypto";
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { LoraFleetError, quote, usage } from "../../shared/errors.ts";
 import type { HubSettings } from "../../shared/hub/hub_settings.ts";
 import { assertMayPush } from "../../shared/hub/push_rights.ts";
 import { assertToken, checkTarget } from "../../shared/hub/push_target.ts";
@@ -59,8 +59,4 @@ export async function contentOf(path: string | null): Promise<string | null> {
 
 export async function isFile(path: string): Promise<boolean> {
   return (await Deno.stat(path).catch(() => null))?.isFile === true;
-}
-
-function usage(param: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param });
 }

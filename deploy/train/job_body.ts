@@ -1,6 +1,6 @@
 /** From flags and a configuration file to the body of `POST /v1/fine_tuning/jobs`. */
 import { parse as parseYaml } from "@std/yaml";
-import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
 import type { JobOptions } from "./options.ts";
 
 export type JobBody = Record<string, unknown>;
@@ -141,8 +141,4 @@ export function evaluationOf(
 
 function isObject(value: unknown): value is JobBody {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function usage(param: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param });
 }

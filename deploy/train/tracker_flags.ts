@@ -1,5 +1,5 @@
 /** Flags of `deno task train` about experiment trackers: transformers' `report_to`, and what OpenAI's `integrations` say of a run. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { quote, usage } from "../../shared/errors.ts";
 
 /** Null: as the configuration says. */
 export interface TrackerFlags {
@@ -92,8 +92,4 @@ function wandbOf(body: Fields, { reportTo, project, entity, tags }: TrackerFlags
   const wandb = { ...earlier, ...given };
   if (wandb["project"] !== undefined) return wandb;
   throw usage(first, `--${first} needs --project, the project at Weights & Biases`);
-}
-
-function usage(param: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param });
 }

@@ -1,7 +1,7 @@
 /** The command lines of `deno task backup` and `deno task restore`. */
 import { parseArgs } from "node:util";
 import { resolve } from "@std/path";
-import { LoraFleetError, messageOf, quote } from "../../../shared/errors.ts";
+import { LoraFleetError, messageOf, quote, usage } from "../../../shared/errors.ts";
 
 export const BACKUP_USAGE = `Usage: deno task backup --data-dir <folder> --out <file>
        deno task backup --url <url> --out <file>
@@ -78,8 +78,4 @@ function parse(args: readonly string[], names: readonly string[]): Record<string
   } catch (thrown) {
     throw new LoraFleetError("usage", messageOf(thrown), { cause: thrown });
   }
-}
-
-function usage(param: string, message: string): LoraFleetError {
-  return new LoraFleetError("usage", message, { param });
 }
