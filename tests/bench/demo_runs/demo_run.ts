@@ -1,5 +1,6 @@
 /** Runs of the demo's job with one thing changed, to compare loss and bytes. */
 import { dirname, join } from "@std/path";
+import type { Job, JobEvent } from "../../../deploy/client/api_client.ts";
 import { Children } from "../../../deploy/machine/children.ts";
 import { evaluate } from "../../../deploy/machine/evaluation.ts";
 import { repositoryRoot, startFleet } from "../../../deploy/machine/fleet.ts";
@@ -95,6 +96,25 @@ async function runJob(
     } else if (event.level !== "info") console.error(event.message);
   }
   return { job: await api.job(id), losses, gradientBytes };
+}
+
+/** Trains once and gives each of the job's events as it comes. */
+export async function eventsOf(
+  { change, training }: Run,
+  options: DemoOptions,
+  onEvent: (event: JobEvent) => void,
+): Promise<Job> {
+  return await withFleet(options, async ({ fleet }) => {
+    const { api } = fleet;
+    const file = await api.uploadDataset(options.datasetPath, "train.jsonl");
+    const request = jobRequest(options, file.id);
+    const merged = { ...request["training"] as object, ...training };
+    const { id } = await api.createJob({ ...request, training: merged, ...change });
+    for await (const event of api.events(id)) onEvent(event);
+    const job = await api.job(id);
+    await fleet.stop();
+    return job;
+  });
 }
 
 /** The losses of several runs on one fleet, each until its end, whatever that is. */
