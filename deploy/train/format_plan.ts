@@ -24,7 +24,7 @@ export const planSchema = z.object({
   }).nullable(),
   masks: z.array(z.object({
     line: z.number(),
-    segments: z.array(z.object({ text: z.string(), trained: z.boolean() })),
+    segments: z.array(z.object({ text: z.string(), trained: z.boolean(), weight: z.number().optional() })),
     hidden_tokens: z.number(),
   })),
   total_steps: z.number().nullable(),
@@ -81,10 +81,12 @@ function dataLines({ model, dataset, total_steps, total_tokens }: Plan): string[
   ];
 }
 
-/** What is trained stands in brackets. */
+/** What is trained stands in brackets, and behind them what its tokens count if that is not 1. */
 function maskLines({ masks }: Plan): string[] {
   const lines = masks.map(({ line, segments, hidden_tokens }) => {
-    const text = segments.map(({ text, trained }) => trained ? `⟦${text}⟧` : text).join("");
+    const text = segments.map(({ text, trained, weight }) =>
+      trained ? `⟦${text}⟧${weight === undefined ? "" : `×${weight}`}` : text
+    ).join("");
     const rest = hidden_tokens > 0 ? ` … ${hidden_tokens} more tokens` : "";
     return `  line ${line}: ${visible(text)}${rest}`;
   });

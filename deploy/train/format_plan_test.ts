@@ -11,7 +11,11 @@ const PLAN: Plan = {
   },
   masks: [{
     line: 3,
-    segments: [{ text: "Q\x1b[2J\n", trained: false }, { text: "A", trained: true }],
+    segments: [{ text: "Q\x1b[2J\n", trained: false }, { text: "A", trained: true }, {
+      text: "B",
+      trained: true,
+      weight: 0.5,
+    }],
     hidden_tokens: 7,
   }],
   total_steps: 12,
@@ -38,7 +42,7 @@ Deno.test("a plan as text: data, masks, memory, time, exports, warnings", () => 
     const part of [
       "org/m: 12 steps, 36000 tokens",
       "25.0 % of them trained (25.0 for each example)",
-      "line 3: Q\\u001b[2J\\n⟦A⟧ … 7 more tokens",
+      "line 3: Q\\u001b[2J\\n⟦A⟧⟦B⟧×0.5 … 7 more tokens",
       "512 MiB memory unknown",
       "5.0 GiB of 8.0 GiB  fits",
       "5.0 GiB of 4.0 GiB  does not fit: lower lora.r",

@@ -47,7 +47,7 @@ export const dryRunSchema = z.object({
   }).nullable().openapi({ description: "null if the base model's folder has no tokenizer" }),
   masks: z.array(z.object({
     line: z.int(),
-    segments: z.array(z.object({ text: z.string(), trained: z.boolean() })),
+    segments: z.array(z.object({ text: z.string(), trained: z.boolean(), weight: z.number().optional() })),
     hidden_tokens: z.int(),
   })).openapi({ description: "What is trained of the first rows" }),
   total_steps: z.int().nullable(),

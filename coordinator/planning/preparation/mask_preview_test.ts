@@ -33,3 +33,18 @@ Deno.test("three rows at most, each of them a screen long at most", () => {
   assertEquals(previews[0]!.hidden_tokens, 400);
   assertEquals(previews[0]!.segments.map(({ text }) => text.length), [1, 599]);
 });
+
+Deno.test("what a trained token counts is shown where it is not 1: the row's weight times its message's", () => {
+  const weightSpans = [{ start: 2, end: 4, weight: 0.5 }];
+  const weighted = { ...example([0, 1, 1, 1, 1, 0]), weightSpans };
+  const segments = (weight: number) => previewMasks([{ ...weighted, weight }], letters)[0]!.segments;
+  const context = (text: string) => ({ text, trained: false });
+  assertEquals(segments(1), [
+    context("a"),
+    { text: "b", trained: true },
+    { text: "cd", trained: true, weight: 0.5 },
+    { text: "e", trained: true },
+    context("f"),
+  ]);
+  assertEquals(segments(2).map(({ weight }) => weight), [undefined, 2, undefined, 2, undefined]);
+});

@@ -1,5 +1,6 @@
 /** `dataset.column_mapping`: what a file calls the columns that the forms of rows know by their own names. */
 import { LoraFleetError, quote } from "../../errors.ts";
+import { nearestName } from "../../std/nearest_name.ts";
 import type { PyValue } from "../../python/values/value.ts";
 import type { Row } from "../rows/row.ts";
 
@@ -8,6 +9,8 @@ export interface ColumnMapping {
   readonly mapped: ReadonlySet<string>;
   /** The row with its columns renamed; a column of the file that had such a name by itself is left out. */
   rename(row: Row): Row;
+  /** What to add to the error of a row that has no form: a column that the mapping takes and the row lacks is the likely cause. */
+  hint(row: Row): string;
   /** Throws a `LoraFleetError` with code `invalid_dataset` for a column that no row has had. */
   finish(): void;
 }
@@ -35,6 +38,17 @@ export function createColumnMapping(
       const renamed = pairs.filter(([, source]) => row.fields.has(source))
         .map(([name, source]): [string, PyValue] => [name, row.fields.get(source)!]);
       return { line: row.line, fields: new Map([...renamed, ...kept]) };
+    },
+    hint({ fields }) {
+      if (pairs.length === 0) return "; dataset.column_mapping renames columns";
+      const absent = pairs.find(([, source]) => !fields.has(source));
+      if (absent === undefined) return " (after dataset.column_mapping)";
+      const [name, source] = absent;
+      const meant = nearestName(source, [...fields.keys()]);
+      return `: dataset.column_mapping takes ${quote(name)} from ${
+        quote(source)
+      }, which the row does not have` +
+        (meant === null ? "" : `; did you mean ${quote(meant)}?`);
     },
     finish() {
       const [first] = missing;

@@ -86,3 +86,11 @@ Deno.test("a row of no form shows its columns with their types, as they are afte
   assertStringIncludes(mapped.message, '"prompt" (list<');
   assertStringIncludes(mapped.message, "after dataset.column_mapping");
 });
+
+Deno.test("a row of no form whose mapped column is absent shows the column that was meant", () => {
+  const error = assertThrows(() => build({ prompt: "qestion", completion: "answer" }, QA), LoraFleetError);
+  assertStringIncludes(
+    error.message,
+    ': dataset.column_mapping takes "prompt" from "qestion", which the row does not have; did you mean "question"?',
+  );
+});

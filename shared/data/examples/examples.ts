@@ -55,7 +55,12 @@ export function createExampleBuilder(
   return {
     build(row) {
       const { line } = row;
-      const content = contentOf(mapping.rename(row), spec.text_field, mapping.mapped);
+      const content = contentOf(
+        mapping.rename(row),
+        spec.text_field,
+        mapping.mapped,
+        () => mapping.hint(row),
+      );
       const example = atLine(line, () => {
         if (content.kind === "text") return fromText(line, content.text);
         if (content.kind === "chat") {

@@ -65,11 +65,13 @@ const ROW_FORMS: readonly RowForm[] = [
  * fallback; two that are left are refused. Throws a `LoraFleetError` with code `invalid_dataset` that names the line.
  * @param textField the field that holds the text of a row of plain text
  * @param mapped columns that the user has named in dataset.column_mapping
+ * @param hint what to add to the error of a row that has no form
  */
 export function contentOf(
   { line, fields: all }: Row,
   textField: string,
   mapped: ReadonlySet<string> = new Set(),
+  hint: () => string = () => "",
 ): RowContent {
   const fields = withoutNulls(all);
   const found = ROW_FORMS.filter((form) => form.has(fields, textField));
@@ -77,10 +79,7 @@ export function contentOf(
     (columns.length === 0 ? [textField] : columns).some((column) => mapped.has(column));
   const [form, ...others] = preferred(preferred(found, isMapped), ({ isFallback }) => isFallback !== true);
   if (form === undefined) {
-    const hint = mapped.size === 0
-      ? "; dataset.column_mapping renames columns"
-      : " (after dataset.column_mapping)";
-    throw invalidLine(line, `has ${columnTypes(all)}, but neither ${formNames(textField)}${hint}`);
+    throw invalidLine(line, `has ${columnTypes(all)}, but neither ${formNames(textField)}${hint()}`);
   }
   if (others.length === 0) return form.read(line, fields, textField);
   const names = [form, ...others].map(({ name }) => name(textField));
