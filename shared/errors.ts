@@ -52,3 +52,13 @@ export function messageOf(thrown: unknown): string {
 export function usage(option: string, message: string): LoraFleetError {
   return new LoraFleetError("usage", message, { param: option });
 }
+
+/** The error for a file whose content is refused; `param` is the path unless given. */
+export function invalidFile(
+  path: string,
+  reason: string,
+  options: { param?: string; cause?: unknown } = {},
+): LoraFleetError {
+  const message = `Reading ${quote(path)} failed: ${reason}`;
+  return new LoraFleetError("invalid_model", message, { param: path, ...options });
+}

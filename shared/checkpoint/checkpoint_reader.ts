@@ -2,7 +2,7 @@
  * A base model on disk in Hugging Face layout: `config.json`, and `model.safetensors` or the shards that
  * `model.safetensors.index.json` lists. Opening reads all headers and finds missing tensors; tensors are read one at a time.
  */
-import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import { invalidFile } from "../model/safetensors_header.ts";
 import type { Dtype } from "../model/safetensors_dtype.ts";
 import { modelTensors } from "../model/model_tensors.ts";
@@ -12,8 +12,9 @@ import type { TransformerSpec } from "../model/transformer_spec.ts";
 import { createTensorIndex, storedTensor } from "./checkpoint_tensors.ts";
 import { readShards } from "./checkpoint_shards.ts";
 import { readText } from "./read_failure.ts";
-import { type Nf4Weights, quantizeNf4 } from "./nf4/nf4.ts";
+import type { Nf4Weights } from "./nf4/nf4.ts";
 import { isPrequantized, readPrequantized } from "./nf4_checkpoint.ts";
+import { quantizeStored, type StoredLinear } from "./stored_linear.ts";
 
 export interface Checkpoint {
   /** From config.json, except that an output layer stored with values of its own is not tied. */
@@ -38,6 +39,8 @@ export interface Checkpoint {
     first: number,
     count: number,
   ): Promise<Float32Array>;
+  /** Where a linear layer's weight is to be quantised from; null if it is stored in NF4. Throws as `readLinear`. */
+  linearPlace(name: string, outFeatures: number, inFeatures: number): StoredLinear | null;
   /**
    * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it, with or without double quantisation.
    * @throws LoraFleetError `invalid_model` naming tensor and file
@@ -68,6 +71,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     else storedDoubleQuantization ??= file.tensors.has(`${stored}.nested_absmax`);
   }
 
+  const linearPlace = (name: string, outFeatures: number, inFeatures: number): StoredLinear | null => {
+    const weight = `${name}.weight`;
+    const { file, stored } = locate(weight);
+    if (isPrequantized(file, stored)) return null;
+    expect(weight, [outFeatures, inFeatures]);
+    return { name: stored, tensor: storedTensor(file, stored)! };
+  };
+
   return {
     spec,
     tensorNames: [...files.keys()].sort(),
@@ -90,19 +101,15 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       const { file, stored } = expect(name, expectedShape);
       return file.readFloat32Range(stored, first, count);
     },
+    linearPlace,
     // deno-lint-ignore require-await -- as above
     async readLinear(name, outFeatures, inFeatures, { doubleQuantization }) {
-      const weight = `${name}.weight`;
-      const { file, stored } = locate(weight);
-      if (isPrequantized(file, stored)) return readPrequantized(file, stored, outFeatures, inFeatures);
-      expect(weight, [outFeatures, inFeatures]);
-      try {
-        const shape = { rows: outFeatures, columns: inFeatures };
-        return quantizeNf4(file.readFloat32(stored), { ...shape, doubleQuantization });
-      } catch (cause) {
-        if (!(cause instanceof LoraFleetError) || cause.param !== null) throw cause;
-        throw invalidFile(file.path, `tensor ${quote(stored)}: ${cause.message}`, { param: stored, cause });
+      const place = linearPlace(name, outFeatures, inFeatures);
+      if (place === null) {
+        const { file, stored } = locate(`${name}.weight`);
+        return readPrequantized(file, stored, outFeatures, inFeatures);
       }
+      return quantizeStored(place, { rows: outFeatures, columns: inFeatures, doubleQuantization });
     },
   };
 }

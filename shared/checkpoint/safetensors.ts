@@ -4,6 +4,7 @@ import { bytesOf, toFloat32 } from "../model/safetensors_dtype.ts";
 import { dataStartOf } from "../model/safetensors_file.ts";
 import { invalidFile, parseHeader, type TensorInfo } from "../model/safetensors_header.ts";
 import { readFailure } from "./read_failure.ts";
+import { readInto } from "./read_into.ts";
 
 export interface SafetensorsFile {
   readonly path: string;
@@ -80,9 +81,6 @@ function withFile<T>(path: string, use: (file: Deno.FsFile) => T): T {
   }
 }
 
-/** Linux and macOS read less than 2 GiB per call; a small piece also keeps Deno's internal copy small. */
-const PIECE_BYTES = 64 * 2 ** 20;
-
 function readExactly(
   path: string,
   file: Deno.FsFile,
@@ -90,12 +88,6 @@ function readExactly(
   count: number,
 ): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(count);
-  file.seekSync(position, Deno.SeekMode.Start);
-  let done = 0;
-  while (done < count) {
-    const read = file.readSync(bytes.subarray(done, Math.min(count, done + PIECE_BYTES)));
-    if (read === null) throw invalidFile(path, `it ends after byte ${position + done}: it is truncated`);
-    done += read;
-  }
+  readInto(path, file, position, bytes);
   return bytes;
 }

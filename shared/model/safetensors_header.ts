@@ -3,8 +3,10 @@
  * its data is used. The format: u64 header length, JSON header, then the tensors' bytes without gaps.
  */
 import { z } from "zod";
-import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { invalidFile, messageOf, quote } from "../errors.ts";
 import { bytesOf, type Dtype, isDtype } from "./safetensors_dtype.ts";
+
+export { invalidFile };
 
 /** The longest header that the reference implementation accepts, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
@@ -31,16 +33,6 @@ const tensorSchema = z.object({
   data_offsets: z.tuple([index, index]),
 });
 const metadataSchema = z.record(z.string(), z.string());
-
-/** The error for a file whose content is refused; `param` is the path unless given. */
-export function invalidFile(
-  path: string,
-  reason: string,
-  options: { param?: string; cause?: unknown } = {},
-): LoraFleetError {
-  const message = `Reading ${quote(path)} failed: ${reason}`;
-  return new LoraFleetError("invalid_model", message, { param: path, ...options });
-}
 
 /**
  * @param bytes the JSON header alone

@@ -90,7 +90,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     files: [],
     optimizer: ["files"],
     model: ["device", "files", "kernels", "optimizer"],
-    engine: ["device", "files", "kernels", "model", "optimizer"],
+    engine: ["async", "device", "files", "kernels", "model", "optimizer"],
     local_steps: ["async", "engine", "optimizer"],
     step: ["allreduce", "async", "engine", "local_steps", "optimizer"],
     recovery: ["async", "engine", "optimizer", "step"],

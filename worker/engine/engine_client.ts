@@ -1,6 +1,7 @@
 /** The main thread's side of the engine thread. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import { buffersIn, type EngineAnswer, type EngineCall, errorOf } from "./engine_calls.ts";
+import { buffersIn, errorOf } from "../async/thread_messages.ts";
+import type { EngineAnswer, EngineCall } from "./engine_calls.ts";
 import type { Engine } from "./engine.ts";
 
 interface Caller {

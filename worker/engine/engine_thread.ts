@@ -1,6 +1,7 @@
 /// <reference lib="deno.worker" />
 /** The engine's thread. Deno's `mapAsync` blocks the waiting thread, so network and heartbeat live in the main thread. */
-import { buffersIn, type EngineAnswer, type EngineCall, failureOf } from "./engine_calls.ts";
+import { buffersIn, failureOf } from "../async/thread_messages.ts";
+import type { EngineAnswer, EngineCall } from "./engine_calls.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
 const engine = new TrainingEngine();

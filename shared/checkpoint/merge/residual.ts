@@ -2,7 +2,7 @@
 import { assertUnquantised } from "../../job/pissa.ts";
 import type { Checkpoint } from "../checkpoint_reader.ts";
 import type { LoraDelta } from "./adapter_deltas.ts";
-import { quantizeNf4 } from "../nf4/nf4.ts";
+import { quantizeNf4 } from "../nf4/nf4_quantise.ts";
 
 /**
  * Subtracts scale · B · A from a weight [out, in], in place. Sums are taken in f64 in the order of the rank and rounded to f32

@@ -19,3 +19,12 @@ export const NF4_CODEBOOK: Float32Array = Float32Array.of(
   0.7229568362236023,
   1,
 );
+
+/** Between neighbouring values: a weight above midpoint k, after scaling, has a code above k; one at it has code k. */
+export const NF4_MIDPOINTS: Float32Array = Float32Array.from(
+  { length: 15 },
+  (_, code) => (NF4_CODEBOOK[code]! + NF4_CODEBOOK[code + 1]!) / 2,
+);
+
+/** The smallest divisor that bitsandbytes uses, as f32: an all-zero block must not divide by zero. */
+export const SMALLEST_ABSMAX: number = Math.fround(1e-38);
