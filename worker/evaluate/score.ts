@@ -5,11 +5,11 @@ import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
 import { flattenAdapter } from "../model/adapter_flat.ts";
 import type { Adapter } from "../files/adapter_file.ts";
-import { Generator } from "../model/generate.ts";
+import { Generator } from "../model/generation/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import type { LoadableCheckpoint } from "../model/weights.ts";
 import { fusedColumns } from "../../shared/memory/buffer_sizes.ts";
-import type { Sampling } from "../model/sampling.ts";
+import type { Sampling } from "../model/generation/sampling.ts";
 import { linearModules } from "../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 
@@ -43,7 +43,7 @@ export async function loadForEvaluation(
     maxTokens: passTokensFor(lengths, checkpoint.spec, gpu.maxTensorBytes),
     maxPositions: maxOf([...lengths, ...answered]),
     doubleQuantization,
-    gradientCheckpointing: false,
+    keptLayers: 1,
     training: false,
     memoryBudgetBytes: gpu.isCpu
       ? Deno.systemMemoryInfo().available - (fullPrecision === true ? denseBytes(checkpoint.spec) : 0)

@@ -3,6 +3,7 @@ import { type LinearRole, modelTensors, moduleOf } from "../../shared/model/mode
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { GpuTensor } from "../device/tensor.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
+import { lowestTrainedLayer } from "../../shared/memory/trained_layers.ts";
 import { bindLora, type Linear } from "./lora_linear.ts";
 import type { DecoderLayer } from "./pass_context.ts";
 import type { BaseWeights } from "./weights.ts";
@@ -25,10 +26,11 @@ export function bindLayers(
       lora: bound.get(moduleOf(name)) ?? null,
     };
   }
+  const lowest = lowestTrainedLayer(spec, lora);
   return weights.layers.map(({ norms }, layer) => ({
     norms,
     linears: linears[layer]!,
     attention: spec.attention[layer]!,
-    passesGradient: layer > 0,
+    passesGradient: layer > lowest,
   }));
 }

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { flattenTensors, goldenPath, LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
-import { allLogits, GOLDEN_MAX_TOKENS, loadGoldenModel } from "../../tests/golden/golden_model.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import { argmaxCpu } from "../kernels/vocabulary/argmax_cpu.ts";
+import { flattenTensors, goldenPath, LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
+import { allLogits, GOLDEN_MAX_TOKENS, loadGoldenModel } from "../../../tests/golden/golden_model.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../../../shared/data/packing/micro_batch.ts";
+import { argmaxCpu } from "../../kernels/vocabulary/argmax_cpu.ts";
 import { Generator } from "./generate.ts";
-import type { LanguageModel } from "./language_model.ts";
+import type { LanguageModel } from "../language_model.ts";
 
 const NO_STOP: ReadonlySet<number> = new Set();
 const golden = loadLadderCase("gqa_tied");
