@@ -51,7 +51,11 @@ Deno.test("one buffer bound read-only and read-write is refused, as wgpu refuses
   const half = { ...whole, byteLength: 4 * 256 * 256 };
   const out = { ...half, byteOffset: 4 * 256 * 256 };
   encodeMatmul(gpu.pass, { a: half, b, out, m: 256, n: 256, k: 256, layout: "nt" });
-  const error = await assertRejects(() => gpu.throwIfFailed("Computing"), LoraFleetError, '"whole" is bound');
+  const error = await assertRejects(
+    () => gpu.throwIfFailed("Computing"),
+    LoraFleetError,
+    '"whole" is bound read-only and read-write',
+  );
   assertEquals(error.code, "gpu_failure");
   gpu.close();
 });
