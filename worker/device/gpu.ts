@@ -26,19 +26,19 @@ export class Gpu {
   readonly #buffers = new Set<GPUBuffer>();
   #allocatedBytes = 0;
 
-  private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice) {
+  private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice, submitTargetMs?: number) {
     this.description = description;
     this.isCpu = isCpu;
     this.subgroupSize = subgroupSize;
     this.#device = device;
     this.#errors = new ErrorScopes(device);
     this.#pipelines = new Pipelines(device);
-    this.pass = new Pass(device, this.#pipelines, { isCpu, subgroupSize });
+    this.pass = new Pass(device, this.#pipelines, { isCpu, subgroupSize }, submitTargetMs);
   }
 
   /** @throws LoraFleetError `no_gpu`, as `openDevice` */
   static async open(options: GpuOptions, open: typeof openDevice = openDevice): Promise<Gpu> {
-    return new Gpu(await open(options));
+    return new Gpu(await open(options), options.submitTargetMs);
   }
 
   /** Bytes of all buffers that are allocated. */
@@ -124,7 +124,13 @@ export class Gpu {
     const labels = tensors.map(({ label }) => label).join(", ");
     const size = tensors.reduce((total, { byteLength }) => total + byteLength, 0);
     const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
-    const staging = this.#device.createBuffer({ label: `staging for ${labels}`, size, usage });
+    const { submits } = this.pass;
+    const { measuredBytes } = submits;
+    const staging = this.#device.createBuffer({
+      label: `staging for ${labels}`,
+      size: size + measuredBytes,
+      usage,
+    });
     try {
       const encoder = this.#device.createCommandEncoder();
       let at = 0;
@@ -132,10 +138,12 @@ export class Gpu {
         encoder.copyBufferToBuffer(buffer, byteOffset, staging, at, byteLength);
         at += byteLength;
       }
+      submits.resolve(encoder, staging, size);
       this.#device.queue.submit([encoder.finish()]);
       await this.throwIfFailed(`Computing "${labels}"`);
       await staging.mapAsync(GPUMapMode.READ);
       const mapped = staging.getMappedRange();
+      submits.learn(mapped.slice(size), size);
       at = 0;
       return tensors.map(({ byteLength }) => mapped.slice(at, at += byteLength));
     } finally {
