@@ -1,6 +1,6 @@
 /** The command line of `worker/evaluate/main.ts`. */
 import { parseArgs } from "node:util";
-import type { Sampling } from "../model/sampling.ts";
+import type { Sampling } from "../model/generation/sampling.ts";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 export const USAGE = `Usage: deno task evaluate --model <folder or id> --dataset <file> [options]

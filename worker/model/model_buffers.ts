@@ -3,7 +3,6 @@ import type { Gpu } from "../device/gpu.ts";
 import { type GpuTensor, sliceTensor, type Tensors, type TensorsFor } from "../device/tensor.ts";
 import { longRopeStart } from "../../shared/model/positions/long_rope.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
-import { GRADIENT_BLOCK_SIZE, type GradientLayout } from "../../shared/model/gradient_layout.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
 import {
   activationSizes,
@@ -13,6 +12,7 @@ import {
   type Sizes,
   workspaceSizes,
 } from "../../shared/memory/buffer_sizes.ts";
+import { FlatAdapter } from "./adapter/flat_adapter.ts";
 import type { Activations, Workspace } from "./pass_context.ts";
 import { ropeTable } from "./rope_table.ts";
 
@@ -20,8 +20,8 @@ export interface ModelBuffers {
   readonly workspace: Workspace;
   /** For each of the model's ropes, as `ropeTable` makes them. */
   readonly ropeTables: readonly Tensors<"cos" | "sin">[];
-  /** The flat adapter, its gradient and the integer sums. */
-  readonly flat: TensorsFor<ReturnType<typeof adapterSizes>>;
+  /** The adapter, its gradient and the integer sums. */
+  readonly flat: FlatAdapter;
   /** One per layer, or one for all with gradient checkpointing. */
   readonly activations: readonly Activations[];
   /** The residual stream before each layer and after the last; without training two that alternate. */
@@ -36,7 +36,7 @@ export function allocateBuffers(
 ): ModelBuffers {
   const { maxTokens, training } = options;
   const workspace = allocateAll(gpu, workspaceSizes(spec, lora, options));
-  const flat = allocateAll(gpu, adapterSizes(lora, training));
+  const flat = new FlatAdapter(gpu, lora, options, adapterSizes(lora, options));
   const slabs = training && !options.gradientCheckpointing ? spec.layerCount : 1;
   const activations = Array.from(
     { length: slabs },
@@ -47,7 +47,6 @@ export function allocateBuffers(
     (_, index) => gpu.allocate(`residual ${index}`, maxTokens * spec.hiddenSize * 4),
   );
   const ropeTables = fillRopeTables(gpu, spec, workspace, options.maxPositions);
-  if (training) gpu.write(flat.tensorOfBlock, tensorOfBlock(lora.layout));
   return { workspace, ropeTables, flat, activations, residuals };
 }
 
@@ -63,13 +62,6 @@ function fillRopeTables(gpu: Gpu, spec: TransformerSpec, workspace: Workspace, m
     gpu.write(sin, values.sin);
     return { cos, sin };
   });
-}
-
-/** The tensor that each block of the flat gradient belongs to. */
-function tensorOfBlock({ tensors, elementCount }: GradientLayout): Uint32Array<ArrayBuffer> {
-  const indices = new Uint32Array(elementCount / GRADIENT_BLOCK_SIZE);
-  tensors.forEach(({ offset }, index) => indices.fill(index, offset / GRADIENT_BLOCK_SIZE));
-  return indices;
 }
 
 function allocateAll<S extends Sizes>(gpu: Gpu, sizes: S): TensorsFor<S> {

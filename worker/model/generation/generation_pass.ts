@@ -1,5 +1,5 @@
 /** Which tokens go through the model next, while answers are generated with a KV cache. */
-import { ropeRow } from "../../shared/model/positions/long_rope.ts";
+import { ropeRow } from "../../../shared/model/positions/long_rope.ts";
 
 /** A prompt in progress: its place in the cache, and its answer so far. */
 export interface Sequence {

@@ -1,5 +1,5 @@
 /** Chooses the next token by chance, as transformers' `generate` does with `do_sample`: temperature, then top-k, then top-p. */
-import { pcg32 } from "../../shared/prng.ts";
+import { pcg32 } from "../../../shared/prng.ts";
 
 export interface Sampling {
   /** Above 0. */

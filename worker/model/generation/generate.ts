@@ -1,15 +1,15 @@
 /** Generation for many prompts at once, greedy or by chance, with a KV cache. Prompts are packed end to end, as in training, without padding. */
-import { LoraFleetError } from "../../shared/errors.ts";
-import { longRopeStart } from "../../shared/model/positions/long_rope.ts";
-import { windowStart, windowWithin } from "../../shared/model/positions/sliding_window.ts";
-import type { GpuTensor } from "../device/tensor.ts";
-import { encodeAttention } from "../kernels/attention/attention.ts";
-import { encodeScatterRows } from "../kernels/elementwise/rows.ts";
-import { type Attend, headsOf, rangesOf } from "./attention_block.ts";
-import { encodeBestToken, encodeHeadInput, readLogits } from "./head.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { longRopeStart } from "../../../shared/model/positions/long_rope.ts";
+import { windowStart, windowWithin } from "../../../shared/model/positions/sliding_window.ts";
+import type { GpuTensor } from "../../device/tensor.ts";
+import { encodeAttention } from "../../kernels/attention/attention.ts";
+import { encodeScatterRows } from "../../kernels/elementwise/rows.ts";
+import { type Attend, headsOf, rangesOf } from "../attention_block.ts";
+import { encodeBestToken, encodeHeadInput, readLogits } from "../head.ts";
 import { type GenerationPass, planPasses, type Sequence } from "./generation_pass.ts";
-import type { LanguageModel } from "./language_model.ts";
-import type { LayerPass } from "./pass_context.ts";
+import type { LanguageModel } from "../language_model.ts";
+import type { LayerPass } from "../pass_context.ts";
 import { type Chooser, createChooser, type Sampling } from "./sampling.ts";
 
 interface GenerateOptions {

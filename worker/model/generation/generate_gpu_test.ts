@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { flattenTensors, goldenPath, LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
-import { allLogits, GOLDEN_MAX_TOKENS, loadGoldenModel } from "../../tests/golden/golden_model.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
-import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import { argmaxCpu } from "../kernels/vocabulary/argmax_cpu.ts";
+import { flattenTensors, goldenPath, LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
+import { allLogits, GOLDEN_MAX_TOKENS, loadGoldenModel } from "../../../tests/golden/golden_model.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../../../shared/data/packing/micro_batch.ts";
+import { argmaxCpu } from "../../kernels/vocabulary/argmax_cpu.ts";
 import { Generator } from "./generate.ts";
-import type { LanguageModel } from "./language_model.ts";
+import type { LanguageModel } from "../language_model.ts";
 
 const NO_STOP: ReadonlySet<number> = new Set();
 const golden = loadLadderCase("gqa_tied");
@@ -51,7 +51,7 @@ for (const name of LADDER_CASES) {
     const { prompts, answers } = JSON.parse(await Deno.readTextFile(goldenPath("generation.json")));
     const golden = loadLadderCase(name);
     const model = await loadGoldenModel(golden, { training: false });
-    model.gpu.write(model.flat.adapter, flattenTensors(model.lora.layout, golden.finalAdapter));
+    model.flat.write(flattenTensors(model.lora.layout, golden.finalAdapter));
     const known = prompts.map((prompt: number[]) =>
       Uint32Array.from(prompt, (token) => token % model.spec.vocabSize)
     );

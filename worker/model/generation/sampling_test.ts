@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { goldenPath } from "../../tests/golden/golden.ts";
+import { goldenPath } from "../../../tests/golden/golden.ts";
 import { createChooser, nextTokens } from "./sampling.ts";
 
 const GOLDEN = JSON.parse(Deno.readTextFileSync(goldenPath("exports/sampling.json")));
