@@ -10,7 +10,8 @@ import { type GpuOptions, openDevice, type OpenedDevice } from "./open_device.ts
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
 import { allocationSize } from "../../shared/memory/buffer_sizes.ts";
-import { type GpuTensor, inPieces } from "./tensor.ts";
+import { inPieces, withMapped } from "./readback.ts";
+import type { GpuTensor } from "./tensor.ts";
 
 /** Of one call that writes; WebGPU copies it. */
 const PIECE_BYTES = 64 * 2 ** 20;
@@ -125,7 +126,7 @@ export class Gpu {
   /** Reads several tensors with one wait: Deno sleeps 10 ms for each. */
   async readAll(tensors: readonly GpuTensor[]): Promise<ArrayBuffer[]> {
     this.pass.submit();
-    return await this.#withMapped(tensors, (mapped) => {
+    return await withMapped(this.#device, tensors, (attempt) => this.throwIfFailed(attempt), (mapped) => {
       let at = 0;
       return tensors.map(({ byteLength }) => mapped.slice(at, at += byteLength));
     });
@@ -139,32 +140,10 @@ export class Gpu {
     this.pass.submit();
     let at = 0;
     for (const pieces of inPieces(tensors, READ_BYTES)) {
-      await this.#withMapped(pieces, (mapped) => {
+      await withMapped(this.#device, pieces, (attempt) => this.throwIfFailed(attempt), (mapped) => {
         target.set(new Uint8Array(mapped), at);
         at += mapped.byteLength;
       });
-    }
-  }
-
-  /** Hands `use` the bytes of all tensors, one after the other; they are valid until it returns. */
-  async #withMapped<T>(tensors: readonly GpuTensor[], use: (mapped: ArrayBuffer) => T): Promise<T> {
-    const labels = tensors.map(({ label }) => label).join(", ");
-    const size = tensors.reduce((total, { byteLength }) => total + byteLength, 0);
-    const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
-    const staging = this.#device.createBuffer({ label: `staging for ${labels}`, size, usage });
-    try {
-      const encoder = this.#device.createCommandEncoder();
-      let at = 0;
-      for (const { buffer, byteOffset, byteLength } of tensors) {
-        encoder.copyBufferToBuffer(buffer, byteOffset, staging, at, byteLength);
-        at += byteLength;
-      }
-      this.#device.queue.submit([encoder.finish()]);
-      await this.throwIfFailed(`Computing "${labels}"`);
-      await staging.mapAsync(GPUMapMode.READ);
-      return use(staging.getMappedRange());
-    } finally {
-      staging.destroy();
     }
   }
 

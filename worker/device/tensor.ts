@@ -36,21 +36,3 @@ export function sliceTensor(
   }
   return { label, buffer: tensor.buffer, byteOffset: tensor.byteOffset + byteOffset, byteLength };
 }
-
-/** Cuts tensors into pieces, in their order, and groups the pieces so that each group has at most `maxBytes`, a multiple of 256. */
-export function* inPieces(tensors: readonly GpuTensor[], maxBytes: number): Generator<GpuTensor[]> {
-  let group: GpuTensor[] = [];
-  let room = maxBytes;
-  for (const tensor of tensors) {
-    for (let at = 0; at < tensor.byteLength;) {
-      const byteLength = Math.min(room, tensor.byteLength - at);
-      group.push({ ...tensor, byteOffset: tensor.byteOffset + at, byteLength });
-      at += byteLength;
-      room -= byteLength;
-      if (room > 0) continue;
-      yield group;
-      [group, room] = [[], maxBytes];
-    }
-  }
-  if (group.length > 0) yield group;
-}
