@@ -20,10 +20,13 @@ export const CARD_TENSOR_BYTES = 2 ** 31 - 256;
 export const CARDS: readonly Card[] = [
   { name: "RTX 3090 (24 GB)", pattern: /RTX 3090/, memoryGib: 24, usable: DEDICATED },
   { name: "RTX 4090 (24 GB)", pattern: /RTX 4090/, memoryGib: 24, usable: DEDICATED },
+  { name: "RX 7900 XTX (24 GB)", pattern: /RX 7900 XTX/, memoryGib: 24, usable: DEDICATED },
   { name: "A100 (40 GB)", pattern: /A100.*40\s?GB/, memoryGib: 40, usable: DEDICATED },
+  { name: "L40S (48 GB)", pattern: /L40S/, memoryGib: 45, usable: DEDICATED },
   { name: "A100 (80 GB)", pattern: /A100.*80\s?GB/, memoryGib: 80, usable: DEDICATED },
   { name: "H100 (80 GB)", pattern: /H100/, memoryGib: 80, usable: DEDICATED },
   { name: "H200 (141 GB)", pattern: /H200/, memoryGib: 139, usable: DEDICATED },
+  { name: "MI300X (192 GB)", pattern: /MI300X/, memoryGib: 192, usable: DEDICATED },
   { name: "Apple silicon, 16 GB", pattern: null, memoryGib: 16, usable: UNIFIED },
   { name: "Apple silicon, 24 GB", pattern: null, memoryGib: 24, usable: UNIFIED },
   { name: "Apple silicon, 32 GB", pattern: null, memoryGib: 32, usable: UNIFIED },

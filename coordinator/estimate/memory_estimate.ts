@@ -1,8 +1,8 @@
 /** Whether a job fits a GPU: the worker's own memory plan, made before there is a worker. */
-import type { JobSpec } from "../../shared/job/job_spec_schema.ts";
-import type { PlanOptions } from "../../shared/memory/buffer_sizes.ts";
 import { planLora } from "../../shared/memory/lora_plan.ts";
-import { type MemoryPlan, needsCheckpointing, planMemory } from "../../shared/memory/memory_plan.ts";
+import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
+import { type MemoryPlan, planMemory } from "../../shared/memory/memory_plan.ts";
+import { trainedLayers } from "../../shared/memory/trained_layers.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
 import { CARD_TENSOR_BYTES } from "./cards.ts";
@@ -11,10 +11,18 @@ export interface MemoryEstimate {
   readonly name: string;
   /** Null if the GPU's memory is unknown. */
   readonly available_bytes: number | null;
+  /** The least with which the job trains. */
   readonly needed_bytes: number;
   /** Null if `available_bytes` is. */
   readonly fits: boolean | null;
+  /** Whether activations are computed again. */
   readonly gradient_checkpointing: boolean;
+  /** Layers that keep their activations, and those that a gradient passes: as many as fit are kept. Null: unknown. */
+  readonly kept_layers: number | null;
+  readonly trained_layers: number;
+  /** With those. */
+  readonly planned_bytes: number | null;
+  /** Of `needed_bytes`. */
   readonly parts: readonly { readonly name: string; readonly bytes: number; readonly detail: string }[];
   /** How to make it fit; null if it does. */
   readonly advice: string | null;
@@ -38,31 +46,32 @@ export function estimateMemory(
     maxTensorBytes: CARD_TENSOR_BYTES,
     training: true,
   };
-  const plan = planTraining(model, spec, options, availableBytes);
+  const lora = planLora(model, spec.lora);
+  const trained = trainedLayers(model, lora);
+  const isAllKept = !spec.training.gradient_checkpointing;
+  const plan = planMemory(model, lora, { ...options, keptLayers: isAllKept ? trained : 1 });
   const isTooLarge = plan.largest.bytes > CARD_TENSOR_BYTES;
   const isOver = availableBytes !== null && plan.totalBytes > availableBytes;
   const fits = isTooLarge ? false : availableBytes === null ? null : !isOver;
+  const keptLayers = isAllKept
+    ? trained
+    : availableBytes === null
+    ? null
+    : keptLayersWithin(model, lora, options, availableBytes);
   return {
     name,
     available_bytes: availableBytes,
     needed_bytes: plan.totalBytes,
     fits,
-    gradient_checkpointing: plan.gradientCheckpointing,
+    gradient_checkpointing: keptLayers === null || keptLayers < trained,
+    kept_layers: keptLayers,
+    trained_layers: trained,
+    planned_bytes: keptLayers === null
+      ? null
+      : plan.totalBytes + (keptLayers - plan.keptLayers) * plan.layerBytes,
     parts: plan.groups.map(({ name, bytes, detail }) => ({ name, bytes, detail })),
     advice: isTooLarge ? plan.largest.advice : isOver ? adviceOf(plan) : null,
   };
-}
-
-function planTraining(
-  model: TransformerSpec,
-  spec: JobSpec,
-  options: Omit<PlanOptions, "gradientCheckpointing">,
-  availableBytes: number | null,
-): MemoryPlan & { readonly gradientCheckpointing: boolean } {
-  const lora = planLora(model, spec.lora);
-  const gradientCheckpointing = spec.training.gradient_checkpointing &&
-    needsCheckpointing(model, lora, options, availableBytes);
-  return { ...planMemory(model, lora, { ...options, gradientCheckpointing }), gradientCheckpointing };
 }
 
 /** On the largest part that the job's fields change, unless the base model alone is larger than all the rest. */

@@ -8,6 +8,8 @@ const memorySchema = z.object({
   available_bytes: z.number().nullable(),
   needed_bytes: z.number(),
   fits: z.boolean().nullable(),
+  kept_layers: z.number().nullish(),
+  trained_layers: z.number().nullish(),
   advice: z.string().nullable(),
 });
 
@@ -96,12 +98,23 @@ function maskLines({ masks }: Plan): string[] {
 function memoryLines({ memory: { workers, cards } }: Plan): string[] {
   const size = (bytes: number) =>
     bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  const lines = [...workers, ...cards].map(({ name, available_bytes, needed_bytes, fits, advice }) => {
+  const lines = [...workers, ...cards].map((memory) => {
+    const { name, available_bytes, needed_bytes, fits, advice } = memory;
     const of = available_bytes === null ? "memory unknown" : `of ${size(available_bytes)}`;
-    const verdict = fits === null ? "" : fits ? "  fits" : `  does not fit: ${advice}`;
+    const verdict = fits === null ? "" : fits ? `  fits${keptLayers(memory)}` : `  does not fit: ${advice}`;
     return `  ${padTo(visible(name), 24)} ${size(needed_bytes).padStart(9)} ${of}${verdict}`;
   });
   return ["GPU memory:", ...lines];
+}
+
+/** How much of the rest goes into activations, which saves time; of an older coordinator nothing. */
+function keptLayers(
+  { kept_layers: kept, trained_layers: trained }: Plan["memory"]["cards"][number],
+): string {
+  if (kept === null || kept === undefined || trained === null || trained === undefined) return "";
+  return kept === trained
+    ? ", computes nothing twice"
+    : `, computes ${trained - kept} of ${trained} layers twice`;
 }
 
 function exportLines({ exports }: Plan): string[] {

@@ -24,6 +24,14 @@ const PLAN: Plan = {
     workers: [{ name: "w: a GPU", available_bytes: null, needed_bytes: GIB / 2, fits: null, advice: null }],
     cards: [
       { name: "large", available_bytes: 8 * GIB, needed_bytes: 5 * GIB, fits: true, advice: null },
+      {
+        ...{ name: "larger", available_bytes: 9 * GIB, needed_bytes: 5 * GIB, fits: true, advice: null },
+        ...{ kept_layers: 30, trained_layers: 32 },
+      },
+      {
+        ...{ name: "largest", available_bytes: 99 * GIB, needed_bytes: 5 * GIB, fits: true, advice: null },
+        ...{ kept_layers: 32, trained_layers: 32 },
+      },
       { name: "small", available_bytes: 4 * GIB, needed_bytes: 5 * GIB, fits: false, advice: "lower lora.r" },
     ],
   },
@@ -44,7 +52,9 @@ Deno.test("a plan as text: data, masks, memory, time, exports, warnings", () => 
       "25.0 % of them trained (25.0 for each example)",
       "line 3: Q\\u001b[2J\\n⟦A⟧⟦B⟧×0.5 … 7 more tokens",
       "512 MiB memory unknown",
-      "5.0 GiB of 8.0 GiB  fits",
+      "5.0 GiB of 8.0 GiB  fits\n",
+      "5.0 GiB of 9.0 GiB  fits, computes 2 of 32 layers twice\n",
+      "5.0 GiB of 99.0 GiB  fits, computes nothing twice\n",
       "5.0 GiB of 4.0 GiB  does not fit: lower lora.r",
       "time: 1:00:00 at 10 tokens/s (given), 0.29 at the given price",
       "a step of 2 keeps 50 % of 4 workers busy; best: training.gradient_accumulation_steps 4, " +

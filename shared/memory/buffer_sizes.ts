@@ -16,7 +16,8 @@ export interface PlanOptions {
   readonly maxHeadRows?: number;
   readonly maxPositions: number;
   readonly doubleQuantization: boolean;
-  readonly gradientCheckpointing: boolean;
+  /** Layers that keep their activations from forward to backward, from 1 on (kept_layers.ts). */
+  readonly keptLayers: number;
   /** The largest buffer that one kernel can bind. */
   readonly maxTensorBytes: number;
   /** Whether gradients are needed: false for evaluation and generation. */

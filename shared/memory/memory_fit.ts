@@ -1,5 +1,6 @@
 /** Whether a memory plan fits a device, and the plan as text. */
 import { LoraFleetError } from "../errors.ts";
+import { formatBytes } from "./format_bytes.ts";
 import type { MemoryPlan, PlanGroup } from "./memory_plan.ts";
 
 /** The plan as a table, for the log. */
@@ -40,11 +41,6 @@ export function assertFits(
       } for it. ${adviceFor(plan, budgetBytes)}\n${formatPlan(plan)}`,
     );
   }
-}
-
-/** MiB below one GiB, else GiB. */
-export function formatBytes(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(2)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }
 
 /** Advice on the largest part, or on the largest other part if that is the base model, which nothing shrinks. */

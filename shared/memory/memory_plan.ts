@@ -19,10 +19,9 @@ import {
   type Sizes,
   workspaceSizes,
 } from "./buffer_sizes.ts";
+import { formatBytes } from "./format_bytes.ts";
 import { adviceOf } from "./memory_plan_advice.ts";
-
-/** Below this size a plan keeps activations even without a budget. */
-const EASY_BYTES = 2 ** 30;
+import { trainedLayers } from "./trained_layers.ts";
 
 export interface PlanGroup {
   readonly name: string;
@@ -38,6 +37,9 @@ export interface MemoryPlan {
   /** In printing order. */
   readonly groups: readonly PlanGroup[];
   readonly totalBytes: number;
+  /** Layers that keep their activations from forward to backward, and what each of them takes. */
+  readonly keptLayers: number;
+  readonly layerBytes: number;
   /** The largest single buffer, and the advice of its group. */
   readonly largest: { readonly name: string; readonly bytes: number; readonly advice: string };
 }
@@ -46,9 +48,10 @@ export interface MemoryPlan {
 export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanOptions): MemoryPlan {
   const { maxTokens, training } = options;
   const base = baseSizes(spec, options);
-  const layers = training && !options.gradientCheckpointing ? spec.layerCount : 1;
+  const layers = training ? options.keptLayers : 1;
   const residuals = training ? spec.layerCount + 1 : 2;
   const activations = activationSizes(spec, lora, maxTokens);
+  const layerBytes = allocated(activations);
   const workspace = workspaceSizes(spec, lora, options);
   const adapter = adapterSizes(lora, options);
   const advice = adviceOf(spec, lora, options);
@@ -76,10 +79,8 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
     {
       ...advice.activations,
       name: "activations",
-      bytes: layers * allocated(activations) + residuals * maxTokens * spec.hiddenSize * F32,
-      detail: `${maxTokens} tokens, ${
-        layers === 1 ? "one layer's, computed again in the backward pass" : `${layers} layers'`
-      }`,
+      bytes: layers * layerBytes + residuals * maxTokens * spec.hiddenSize * F32,
+      detail: `${maxTokens} tokens, ${training ? keptDetail(spec, lora, layers, layerBytes) : "one layer's"}`,
     },
     {
       ...advice.workspace,
@@ -97,6 +98,7 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
   return {
     groups,
     totalBytes: groups.reduce((total, group) => total + group.bytes, 0),
+    ...{ keptLayers: layers, layerBytes },
     largest: buffers.reduce((largest, buffer) => buffer.bytes > largest.bytes ? buffer : largest),
   };
 }
@@ -134,17 +136,10 @@ function nameOfPart({ layout }: LoraPlan, { firstTensor, endTensor }: AdapterPar
   return endTensor === firstTensor + 1 ? ` ${layout.tensors[firstTensor]!.name}` : "";
 }
 
-/**
- * Whether recomputing activations saves memory that matters: if those of all layers are small, keeping them gives the same bits
- * in two thirds of the time.
- * @param budgetBytes null if neither the user nor the device states a budget
- */
-export function needsCheckpointing(
-  spec: TransformerSpec,
-  lora: LoraPlan,
-  options: Omit<PlanOptions, "gradientCheckpointing">,
-  budgetBytes: number | null,
-): boolean {
-  const { totalBytes } = planMemory(spec, lora, { ...options, gradientCheckpointing: false });
-  return totalBytes > Math.min(EASY_BYTES, budgetBytes ?? Infinity);
+/** Which layers keep their activations, what each one takes, and what it costs that others do not. */
+function keptDetail(spec: TransformerSpec, lora: LoraPlan, kept: number, layerBytes: number): string {
+  const trained = trainedLayers(spec, lora);
+  const each = `${formatBytes(layerBytes)} each`;
+  if (kept >= trained) return `all ${trained} layers' are kept, ${each}`;
+  return `${kept} of ${trained} layers' are kept, ${each}, the others computed again`;
 }

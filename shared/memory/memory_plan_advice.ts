@@ -10,7 +10,7 @@ export function adviceOf(spec: TransformerSpec, lora: LoraPlan, options: PlanOpt
     ? `lower training.per_device_train_batch_size or dataset.max_seq_length (micro-batches have up to ${options.maxTokens} ` +
       `tokens)`
     : `evaluate shorter rows (up to ${options.maxTokens} tokens go through the model at once)`;
-  const keepsAll = options.training && !options.gradientCheckpointing;
+  const keepsMore = options.training && options.keptLayers > 1;
   return {
     base: {
       advice: "choose a smaller base model or a GPU with more memory, since no field of a job changes it",
@@ -23,7 +23,7 @@ export function adviceOf(spec: TransformerSpec, lora: LoraPlan, options: PlanOpt
       isFixed: false,
     },
     activations: {
-      advice: keepsAll ? `set training.gradient_checkpointing to true, or ${fewerTokens}` : fewerTokens,
+      advice: keepsMore ? `set training.gradient_checkpointing to true, or ${fewerTokens}` : fewerTokens,
       isFixed: false,
     },
     workspace: { advice: fewerTokens, isFixed: false },

@@ -4,8 +4,9 @@ import { loraSchema } from "../job/job_spec_schema.ts";
 import { parseTransformerSpec } from "../model/parse_transformer_spec.ts";
 import { planLora } from "./lora_plan.ts";
 import { chunkColumns, type PlanOptions } from "./buffer_sizes.ts";
-import { assertFits, formatBytes, formatPlan } from "./memory_fit.ts";
-import { needsCheckpointing, planMemory } from "./memory_plan.ts";
+import { formatBytes } from "./format_bytes.ts";
+import { assertFits, formatPlan } from "./memory_fit.ts";
+import { planMemory } from "./memory_plan.ts";
 
 const llama2 = parseTransformerSpec({
   architectures: ["LlamaForCausalLM"],
@@ -20,7 +21,7 @@ const options: PlanOptions = {
   maxTokens: 2048,
   maxPositions: 2048,
   doubleQuantization: true,
-  gradientCheckpointing: true,
+  keptLayers: 1,
   maxTensorBytes: 2 ** 31 - 256,
   training: true,
 };
@@ -42,7 +43,7 @@ Deno.test("Llama-2-7B under the tutorial's LoRA: the groups equal a count by han
   assertEquals(bytesOf("adapter and its gradient"), 3 * parameters * 4 + parameters / 64 * 4 + 2 * 128 * 4);
   const residuals = 33 * 2048 * 4096 * 4;
   const slab = bytesOf("activations") - residuals;
-  assertEquals(bytesOf("activations", { gradientCheckpointing: false }), 32 * slab + residuals);
+  assertEquals(bytesOf("activations", { keptLayers: 29 }), 29 * slab + residuals);
   assertEquals(bytesOf("activations", { training: false }), slab + 2 * 2048 * 4096 * 4);
 });
 
@@ -89,30 +90,6 @@ Deno.test("the vocabulary is cut so that a chunk's logits and a slab's rows stay
   assertEquals(columns({ logitsChunkBytes: 1 }), 1);
 });
 
-Deno.test("activations are recomputed if keeping them would take much memory", () => {
-  const needs = (maxTokens: number, budgetBytes: number | null) =>
-    needsCheckpointing(small, smallLora, { ...options, maxTokens }, budgetBytes);
-  const small = {
-    ...llama2,
-    hiddenSize: 128,
-    intermediateSize: 384,
-    headCount: 4,
-    kvHeadCount: 2,
-    headDim: 32,
-  };
-  const smallLora = planLora(small, loraSchema.parse({}));
-  const { totalBytes } = planMemory(small, smallLora, {
-    ...options,
-    maxTokens: 256,
-    gradientCheckpointing: false,
-  });
-  assertEquals(needs(256, null), false);
-  assertEquals(needs(256, totalBytes), false);
-  assertEquals(needs(256, totalBytes - 1), true);
-  assertEquals(needs(200_000, null), true);
-  assertEquals(needsCheckpointing(llama2, lora, options, 2 ** 40), true);
-});
-
 Deno.test("a plan that does not fit is refused with advice on its largest part", () => {
   const adviceOn = (changes: Partial<PlanOptions>, fields: object, budgetBytes: number) => {
     const plan = planMemory(llama2, planLora(llama2, loraSchema.parse(fields)), { ...options, ...changes });
@@ -128,7 +105,7 @@ Deno.test("a plan that does not fit is refused with advice on its largest part",
   assertStringIncludes(rest, "which fits; the largest part that the job adds is activations");
   assertStringIncludes(rest, "micro-batches have up to 2048 tokens");
   assert(!rest.includes("gradient_checkpointing"), rest);
-  const kept = adviceOn({ gradientCheckpointing: false }, {}, 8 * 2 ** 30);
+  const kept = adviceOn({ keptLayers: 32 }, {}, 8 * 2 ** 30);
   assertStringIncludes(kept, "The largest part is activations");
   assertStringIncludes(kept, "set training.gradient_checkpointing to true, or lower");
   const wide = adviceOn({ maxTokens: 64 }, { r: 2048, target_modules: "all-linear" }, 8 * 2 ** 30);

@@ -20,7 +20,7 @@ export async function loadGoldenModel(
     maxTokens: GOLDEN_MAX_TOKENS,
     maxPositions: GOLDEN_MAX_TOKENS,
     doubleQuantization: golden.doubleQuantization,
-    gradientCheckpointing: true,
+    keptLayers: 1,
     training: true,
     memoryBudgetBytes: null,
     ...options,

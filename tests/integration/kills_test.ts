@@ -165,14 +165,15 @@ Deno.test({
       await until("the job's queue", async () => PREPARED.includes((await jobOf(second.api(), id)).status));
       const left = (await names()).filter((name) => name !== "attempts");
       assertEquals([left.length, left[0]!.endsWith(".rows")], [1, true], left.join());
-      assertEquals([...Deno.readDirSync(join(prepared, "attempts"))], []);
+      const attempts = async () => await Array.fromAsync(Deno.readDir(join(prepared, "attempts")));
+      await until("the end of the attempt", async () => (await attempts()).length === 0);
       const messages = await messagesOf(api, id);
       assertEquals(
         messages.filter((message) => /^800 examples in /.test(message)).length,
         1,
         messages.join(),
       );
-      assertEquals(seconds(), null);
+      await until("the end of the process", () => seconds() === null);
     }),
 });
 

@@ -4,6 +4,11 @@
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 
+/** Whether the GPU had no memory left. */
+export function isOutOfMemory(thrown: unknown): thrown is LoraFleetError {
+  return thrown instanceof LoraFleetError && thrown.code === "does_not_fit";
+}
+
 export class ErrorScopes {
   readonly #device: GPUDevice;
   #lost: string | null = null;

@@ -29,7 +29,7 @@ export class Gpu {
   readonly #device: GPUDevice;
   readonly #errors: ErrorScopes;
   readonly #pipelines: Pipelines;
-  readonly #buffers: GPUBuffer[] = [];
+  readonly #buffers = new Set<GPUBuffer>();
   #allocatedBytes = 0;
   /** Written since the last submit of writes. */
   #waitingBytes = 0;
@@ -45,11 +45,11 @@ export class Gpu {
   }
 
   /** @throws LoraFleetError `no_gpu`, as `openDevice` */
-  static async open(options: GpuOptions): Promise<Gpu> {
-    return new Gpu(await openDevice(options));
+  static async open(options: GpuOptions, open: typeof openDevice = openDevice): Promise<Gpu> {
+    return new Gpu(await open(options));
   }
 
-  /** Bytes of all buffers that were allocated. */
+  /** Bytes of all buffers that are allocated. */
   get allocatedBytes(): number {
     return this.#allocatedBytes;
   }
@@ -74,9 +74,18 @@ export class Gpu {
     }
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const buffer = this.#device.createBuffer({ label, size, usage });
-    this.#buffers.push(buffer);
+    this.#buffers.add(buffer);
     this.#allocatedBytes += size;
     return { label, buffer, byteOffset: 0, byteLength: size };
+  }
+
+  /** Frees whole tensors, as `allocate` returned them; commands that were submitted before still run. */
+  free(tensors: readonly GpuTensor[]): void {
+    for (const { buffer } of tensors) {
+      if (!this.#buffers.delete(buffer)) continue;
+      this.#allocatedBytes -= buffer.size;
+      buffer.destroy();
+    }
   }
 
   /** Allocates a tensor that holds `data`. */

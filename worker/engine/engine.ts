@@ -25,7 +25,7 @@ export interface EngineSpec {
   readonly seed: number;
   /** Whether NF4's absmax is itself quantised to 8 bits. */
   readonly doubleQuantization: boolean;
-  /** Recompute activations in the backward pass, unless that saves little; the gradient's bits are the same. */
+  /** Recompute the activations for which there is no memory in the backward pass; the gradient's bits are the same. */
   readonly gradientCheckpointing: boolean;
   /** Sizes the buffers. */
   readonly maxTokensPerMicroBatch: number;

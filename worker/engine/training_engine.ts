@@ -74,10 +74,10 @@ export class TrainingEngine implements Engine {
       maxHeadRows: spec.maxTokensPerMicroBatch,
       maxPositions: spec.maxPositions,
       doubleQuantization: spec.doubleQuantization,
-      gradientCheckpointing: spec.gradientCheckpointing && "where needed",
+      keptLayers: spec.gradientCheckpointing ? "what fits" : "all",
       training: true,
       ...(spec.regularisation && { regularisation: spec.regularisation }),
-      memoryBudgetBytes: spec.memoryBudgetBytes ?? (gpu.isCpu ? Deno.systemMemoryInfo().available : null),
+      ...budgetOf(spec, gpu),
     });
     return { model, pissa };
   }
@@ -176,6 +176,15 @@ export class TrainingEngine implements Engine {
     }
     return this.#loaded;
   }
+}
+
+/** Share of a machine's free memory that kept activations leave to its other programs and workers. */
+const LEFT_TO_OTHERS = 0.5;
+
+function budgetOf({ memoryBudgetBytes }: EngineSpec, { isCpu }: Gpu) {
+  if (memoryBudgetBytes !== null || !isCpu) return { memoryBudgetBytes };
+  const { available } = Deno.systemMemoryInfo();
+  return { memoryBudgetBytes: available, headroomBytes: available * LEFT_TO_OTHERS };
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>

@@ -43,7 +43,7 @@ export async function loadForEvaluation(
     maxTokens: passTokensFor(lengths, checkpoint.spec, gpu.maxTensorBytes),
     maxPositions: maxOf([...lengths, ...answered]),
     doubleQuantization,
-    gradientCheckpointing: false,
+    keptLayers: 1,
     training: false,
     memoryBudgetBytes: gpu.isCpu
       ? Deno.systemMemoryInfo().available - (fullPrecision === true ? denseBytes(checkpoint.spec) : 0)

@@ -2,6 +2,7 @@
 import { type LinearRole, modelTensors, moduleOf } from "../../shared/model/model_tensors.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
+import { lowestTrainedLayer } from "../../shared/memory/trained_layers.ts";
 import type { FlatAdapter } from "./adapter/flat_adapter.ts";
 import { bindLora, type Linear } from "./lora_linear.ts";
 import type { DecoderLayer } from "./pass_context.ts";
@@ -25,10 +26,11 @@ export function bindLayers(
       lora: bound.get(moduleOf(name)) ?? null,
     };
   }
+  const lowest = lowestTrainedLayer(spec, lora);
   return weights.layers.map(({ norms }, layer) => ({
     norms,
     linears: linears[layer]!,
     attention: spec.attention[layer]!,
-    passesGradient: layer > 0,
+    passesGradient: layer > lowest,
   }));
 }

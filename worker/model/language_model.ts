@@ -14,13 +14,17 @@ import { encodeHeadInput, encodeLoss, encodeLossBackward, readLogits, readLoss }
 import { encodeLayer, encodeLayerBackward } from "./layer.ts";
 import { type LoraPlan, planLora } from "../../shared/memory/lora_plan.ts";
 import {
+  activationSizes,
   chunkColumns,
   headRowsOf,
   loraInnerStride,
   type PlanOptions,
 } from "../../shared/memory/buffer_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
-import { needsCheckpointing, planMemory } from "../../shared/memory/memory_plan.ts";
+import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
+import { planMemory } from "../../shared/memory/memory_plan.ts";
+import { lowestTrainedLayer, trainedLayers } from "../../shared/memory/trained_layers.ts";
+import { KeptActivations } from "./kept_activations.ts";
 import { writeHeadBlock, writeMicroBatch, writeWeights } from "./micro_batch_upload.ts";
 import { allocateBuffers, type ModelBuffers } from "./model_buffers.ts";
 import type { DecoderLayer, LayerPass, PassContext, TrainingPass, Workspace } from "./pass_context.ts";
@@ -28,12 +32,14 @@ import { checkPositions } from "./rope_table.ts";
 import { NO_REGULARISATION, type Regularisation, trainingPass } from "./regularisation.ts";
 import { type BaseWeights, type LoadableCheckpoint, loadBaseWeights } from "./weights.ts";
 
-export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "gradientCheckpointing"> {
-  /** The gradient has the same bits either way. */
-  readonly gradientCheckpointing: boolean | "where needed";
+export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "keptLayers"> {
+  /** Layers that keep their activations: so many, or as many as fit. The gradient has the same bits with any number. */
+  readonly keptLayers: number | "all" | "what fits";
   /** Null: the base model alone, which cannot be trained. */
   readonly lora: LoraSpec | null;
   readonly memoryBudgetBytes: number | null;
+  /** Of the budget, what kept activations leave free. Left out: nothing. */
+  readonly headroomBytes?: number;
   /**
    * The weights as they are stored, in f32, for evaluation; the plan counts them as NF4. "by layer": room for one layer's, which
    * layerwise.ts fills.
@@ -68,22 +74,27 @@ export class LanguageModel {
   readonly maxPositions: number;
   readonly regularisation: Regularisation;
   readonly #buffers: ModelBuffers;
+  readonly #activations: KeptActivations;
+  readonly #lowestTrained: number;
   readonly #maxHeadRows: number;
 
-  private constructor(gpu: Gpu, spec: TransformerSpec, planned: PlannedModel, weights: BaseWeights) {
-    const { lora, options, plan } = planned;
+  private constructor(parts: ModelParts) {
+    const { gpu, spec, planned, weights, buffers, activations, planText, plannedBytes } = parts;
+    const { lora, options } = planned;
     this.gpu = gpu;
     this.spec = spec;
     this.lora = lora;
     this.weights = weights;
-    this.planText = formatPlan(plan);
-    this.plannedBytes = plan.totalBytes;
+    this.planText = planText;
+    this.plannedBytes = plannedBytes;
     this.maxTokens = options.maxTokens;
     this.maxPositions = options.maxPositions;
     this.regularisation = planned.regularisation;
     this.#maxHeadRows = headRowsOf(options);
-    this.#buffers = allocateBuffers(gpu, spec, lora, options);
-    const { workspace, flat } = this.#buffers;
+    this.#buffers = buffers;
+    this.#activations = activations;
+    this.#lowestTrained = lowestTrainedLayer(spec, lora);
+    const { workspace, flat } = buffers;
     this.workspace = workspace;
     this.flat = flat;
     this.layers = bindLayers(spec, lora, weights, flat, options.training);
@@ -94,16 +105,20 @@ export class LanguageModel {
    * @throws LoraFleetError `does_not_fit` before anything is allocated, `invalid_model`, `invalid_request`
    */
   static async load(gpu: Gpu, checkpoint: LoadableCheckpoint, options: ModelOptions): Promise<LanguageModel> {
-    const { spec } = checkpoint;
-    const planned = planModel(gpu, checkpoint, options);
-    assertFits(planned.plan, options.memoryBudgetBytes, gpu.maxTensorBytes, gpu.description);
-    const { doubleQuantization } = planned.options;
-    const slabRows = chunkColumns(spec, planned.options);
-    const { fullPrecision = false } = options;
-    const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization, slabRows, fullPrecision });
-    const model = new LanguageModel(gpu, spec, planned, weights);
-    await gpu.throwIfFailed("Allocating the memory plan");
-    return model;
+    return new LanguageModel(await loadParts(gpu, checkpoint, options));
+  }
+
+  /** Layers whose activations are kept. */
+  get keptLayers(): number {
+    return this.#activations.count;
+  }
+
+  /**
+   * Frees half of the kept activations; later micro-batches compute them again.
+   * @returns false if there is nothing to free
+   */
+  keepFewerLayers(): boolean {
+    return this.#activations.shrink();
   }
 
   /** The summed cross entropy of a micro-batch, in nats, and its labels that are the most likely token; without gradients. */
@@ -131,11 +146,9 @@ export class LanguageModel {
     encodeLoss(context, this.weights, headRows);
     encodeLossBackward(context, this.weights, headRows);
     const last = this.layers.length - 1;
-    for (let index = last; index >= 0; index--) {
+    for (let index = last; index >= this.#lowestTrained; index--) {
       const at = this.layerAt(context, index);
-      // Shared activations still hold the last layer's forward.
-      const isOverwritten = this.#buffers.activations.length === 1 && index !== last;
-      if (isOverwritten) encodeLayer(at, this.residual(index), null, attendWithin(at));
+      if (!this.#activations.isKept(index)) encodeLayer(at, this.residual(index), null, attendWithin(at));
       encodeLayerBackward(at, this.residual(index));
     }
   }
@@ -178,8 +191,7 @@ export class LanguageModel {
 
   /** A layer in a pass. */
   layerAt(context: PassContext, index: number): LayerPass {
-    const { activations } = this.#buffers;
-    return { context, layer: this.layers[index]!, kept: activations[index % activations.length]! };
+    return { context, layer: this.layers[index]!, kept: this.#activations.of(index) };
   }
 
   /** The residual stream before a layer [maxTokens, hidden]; of the last one's index + 1: after all. */
@@ -189,15 +201,59 @@ export class LanguageModel {
   }
 }
 
+/** Everything that a model is made of, on the GPU. */
+interface ModelParts {
+  readonly gpu: Gpu;
+  readonly spec: TransformerSpec;
+  readonly planned: PlannedModel;
+  readonly weights: BaseWeights;
+  readonly buffers: ModelBuffers;
+  readonly activations: KeptActivations;
+  readonly planText: string;
+  readonly plannedBytes: number;
+}
+
+async function loadParts(
+  gpu: Gpu,
+  checkpoint: LoadableCheckpoint,
+  wanted: ModelOptions,
+): Promise<ModelParts> {
+  const { spec } = checkpoint;
+  const planned = planModel(gpu, checkpoint, wanted);
+  const { lora, options, plan } = planned;
+  assertFits(plan, wanted.memoryBudgetBytes, gpu.maxTensorBytes, gpu.description);
+  const slabRows = chunkColumns(spec, options);
+  const { fullPrecision = false } = wanted;
+  const { doubleQuantization } = options;
+  const weights = await loadBaseWeights(gpu, checkpoint, { doubleQuantization, slabRows, fullPrecision });
+  const buffers = allocateBuffers(gpu, spec, lora, options);
+  await gpu.throwIfFailed("Allocating the memory plan");
+  const activations = await KeptActivations.allocate(gpu, {
+    sizes: activationSizes(spec, lora, options.maxTokens),
+    layerCount: spec.layerCount,
+    count: plan.keptLayers,
+    mayShrink: wanted.keptLayers !== "all",
+  });
+  const { count } = activations;
+  const given = count === plan.keptLayers ? plan : planMemory(spec, lora, { ...options, keptLayers: count });
+  const texts = [formatPlan(given), ...activations.shortfall === null ? [] : [activations.shortfall]];
+  const told = { planText: texts.join("\n"), plannedBytes: given.totalBytes };
+  return { gpu, spec, planned, weights, buffers, activations, ...told };
+}
+
 function planModel(gpu: Gpu, { spec, storedDoubleQuantization }: LoadableCheckpoint, wanted: ModelOptions) {
   const lora = planLora(spec, wanted.lora);
   checkPositions(spec, wanted.maxPositions);
   const doubleQuantization = storedDoubleQuantization ?? wanted.doubleQuantization;
   const sizes = { ...wanted, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
-  const gradientCheckpointing = wanted.gradientCheckpointing === "where needed"
-    ? needsCheckpointing(spec, lora, sizes, wanted.memoryBudgetBytes)
-    : wanted.gradientCheckpointing;
-  const options: PlanOptions = { ...sizes, gradientCheckpointing };
+  const { memoryBudgetBytes, headroomBytes = 0 } = wanted;
+  const budgetBytes = memoryBudgetBytes === null ? null : memoryBudgetBytes - headroomBytes;
+  const keptLayers = wanted.keptLayers === "all"
+    ? trainedLayers(spec, lora)
+    : wanted.keptLayers === "what fits"
+    ? keptLayersWithin(spec, lora, sizes, budgetBytes)
+    : wanted.keptLayers;
+  const options: PlanOptions = { ...sizes, keptLayers };
   const { regularisation = NO_REGULARISATION } = wanted;
   return { lora, options, regularisation, plan: planMemory(spec, lora, options) };
 }

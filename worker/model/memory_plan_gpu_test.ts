@@ -7,8 +7,8 @@ import { testGpu } from "../device/testing/test_gpu.ts";
 import type { ModelOptions } from "./language_model.ts";
 
 const CHANGES: [what: string, changes: Partial<ModelOptions>][] = [
-  ["training, activations computed again", { gradientCheckpointing: true }],
-  ["training, activations kept", { gradientCheckpointing: false }],
+  ["training, activations computed again", { keptLayers: 1 }],
+  ["training, activations kept", { keptLayers: "all" }],
   ["evaluation", { training: false }],
   ["the base model alone", { training: false, lora: null }],
   ["the opposite quantisation of absmax", {}],
@@ -59,13 +59,13 @@ Deno.test("a plan that does not fit is refused before anything is allocated", as
   assertEquals([error.code, gpu.allocatedBytes], ["does_not_fit", after]);
 });
 
-Deno.test("activations are kept if that is cheap, and recomputed if the budget requires it", async () => {
+Deno.test("as many layers keep their activations as the budget has room for", async () => {
   const golden = loadLadderCase("gqa_tied");
-  const again = await loadGoldenModel(golden, { gradientCheckpointing: true });
-  const kept = await loadGoldenModel(golden, { gradientCheckpointing: false });
-  const easy = await loadGoldenModel(golden, { gradientCheckpointing: "where needed" });
+  const again = await loadGoldenModel(golden, { keptLayers: 1 });
+  const kept = await loadGoldenModel(golden, { keptLayers: "all" });
+  const easy = await loadGoldenModel(golden, { keptLayers: "what fits" });
   const tight = await loadGoldenModel(golden, {
-    gradientCheckpointing: "where needed",
+    keptLayers: "what fits",
     memoryBudgetBytes: kept.plannedBytes - 1,
   });
   assertEquals([easy.plannedBytes, tight.plannedBytes], [kept.plannedBytes, again.plannedBytes]);

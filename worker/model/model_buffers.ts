@@ -1,19 +1,18 @@
-/** Allocates the buffers of the memory plan besides the weights, and fills those that never change. */
+/** Allocates the buffers of the memory plan besides weights and activations, and fills those that never change. */
 import type { Gpu } from "../device/gpu.ts";
-import { type GpuTensor, sliceTensor, type Tensors, type TensorsFor } from "../device/tensor.ts";
+import { type GpuTensor, sliceTensor, type Tensors } from "../device/tensor.ts";
 import { longRopeStart } from "../../shared/model/positions/long_rope.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
 import {
-  activationSizes,
   adapterSizes,
   type PlanOptions,
   ropeRanges,
-  type Sizes,
   workspaceSizes,
 } from "../../shared/memory/buffer_sizes.ts";
 import { FlatAdapter } from "./adapter/flat_adapter.ts";
-import type { Activations, Workspace } from "./pass_context.ts";
+import { allocateAll } from "./kept_activations.ts";
+import type { Workspace } from "./pass_context.ts";
 import { ropeTable } from "./rope_table.ts";
 
 export interface ModelBuffers {
@@ -22,8 +21,6 @@ export interface ModelBuffers {
   readonly ropeTables: readonly Tensors<"cos" | "sin">[];
   /** The adapter, its gradient and the integer sums. */
   readonly flat: FlatAdapter;
-  /** One per layer, or one for all with gradient checkpointing. */
-  readonly activations: readonly Activations[];
   /** The residual stream before each layer and after the last; without training two that alternate. */
   readonly residuals: readonly GpuTensor[];
 }
@@ -37,17 +34,12 @@ export function allocateBuffers(
   const { maxTokens, training } = options;
   const workspace = allocateAll(gpu, workspaceSizes(spec, lora, options));
   const flat = new FlatAdapter(gpu, lora, options, adapterSizes(lora, options));
-  const slabs = training && !options.gradientCheckpointing ? spec.layerCount : 1;
-  const activations = Array.from(
-    { length: slabs },
-    () => allocateAll(gpu, activationSizes(spec, lora, maxTokens)),
-  );
   const residuals = Array.from(
     { length: training ? spec.layerCount + 1 : 2 },
     (_, index) => gpu.allocate(`residual ${index}`, maxTokens * spec.hiddenSize * 4),
   );
   const ropeTables = fillRopeTables(gpu, spec, workspace, options.maxPositions);
-  return { workspace, ropeTables, flat, activations, residuals };
+  return { workspace, ropeTables, flat, residuals };
 }
 
 function fillRopeTables(gpu: Gpu, spec: TransformerSpec, workspace: Workspace, maxPositions: number) {
@@ -62,9 +54,4 @@ function fillRopeTables(gpu: Gpu, spec: TransformerSpec, workspace: Workspace, m
     gpu.write(sin, values.sin);
     return { cos, sin };
   });
-}
-
-function allocateAll<S extends Sizes>(gpu: Gpu, sizes: S): TensorsFor<S> {
-  const entries = Object.entries(sizes).map(([name, bytes]) => [name, gpu.allocate(name, bytes)] as const);
-  return Object.fromEntries(entries) as TensorsFor<S>;
 }

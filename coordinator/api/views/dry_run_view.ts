@@ -27,6 +27,11 @@ const memorySchema = z.object({
   needed_bytes: z.int(),
   fits: z.boolean().nullable(),
   gradient_checkpointing: z.boolean(),
+  kept_layers: z.int().nullable().openapi({
+    description: "Layers that keep their activations: as many as fit; null if the memory is unknown",
+  }),
+  trained_layers: z.int(),
+  planned_bytes: z.int().nullable(),
   parts: z.array(z.object({ name: z.string(), bytes: z.int(), detail: z.string() })),
   advice: z.string().nullable(),
 });

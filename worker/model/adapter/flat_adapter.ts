@@ -83,6 +83,11 @@ export class FlatAdapter {
     for (const { gradientSums } of this.#parts) this.#gpu.pass.clear(gradientSums);
   }
 
+  /** The adapter [layout.elementCount]. */
+  async readAdapter(): Promise<Float32Array<ArrayBuffer>> {
+    return new Float32Array(await this.#read("adapter"));
+  }
+
   /** The gradient [layout.elementCount]. */
   async readGradient(): Promise<Float32Array<ArrayBuffer>> {
     return new Float32Array(await this.#read("gradient"));

@@ -1,0 +1,53 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { loraSchema } from "../job/job_spec_schema.ts";
+import { parseTransformerSpec } from "../model/parse_transformer_spec.ts";
+import { keptLayersWithin } from "./kept_layers.ts";
+import { planLora } from "./lora_plan.ts";
+import { formatPlan } from "./memory_fit.ts";
+import { planMemory } from "./memory_plan.ts";
+import { lowestTrainedLayer, trainedLayers } from "./trained_layers.ts";
+
+const llama2 = parseTransformerSpec({
+  architectures: ["LlamaForCausalLM"],
+  hidden_size: 4096,
+  intermediate_size: 11008,
+  num_attention_heads: 32,
+  num_hidden_layers: 32,
+  vocab_size: 32000,
+});
+const loraOf = (fields: object = {}) =>
+  planLora(llama2, loraSchema.parse({ r: 64, target_modules: "all-linear", lora_dropout: 0.1, ...fields }));
+const lora = loraOf();
+const options = {
+  ...{ maxTokens: 2048, maxPositions: 2048, doubleQuantization: true, maxTensorBytes: 2 ** 31 - 256 },
+  training: true,
+};
+const GIB = 2 ** 30;
+const bytesWith = (keptLayers: number) => planMemory(llama2, lora, { ...options, keptLayers }).totalBytes;
+const within = (budgetBytes: number | null, plan = lora) =>
+  keptLayersWithin(llama2, plan, options, budgetBytes);
+
+Deno.test("a budget of just n layers' activations keeps n, a byte less one fewer", () => {
+  for (const count of [2, 17, 31, 32]) {
+    assertEquals([within(bytesWith(count)), within(bytesWith(count) - 1)], [count, count - 1]);
+  }
+  assertEquals([within(bytesWith(1)), within(0), within(bytesWith(40)), within(null)], [1, 1, 32, 32]);
+});
+
+Deno.test("a 7B in 22 GiB keeps 30 of 32 layers, and the plan says what each takes", () => {
+  assertEquals(within(22 * GIB), 30);
+  const text = formatPlan(planMemory(llama2, lora, { ...options, keptLayers: 30 }));
+  assertStringIncludes(text, "30 of 32 layers' are kept, 485.77 MiB each, the others computed again");
+  const all = formatPlan(planMemory(llama2, lora, { ...options, keptLayers: 32 }));
+  assertStringIncludes(all, "all 32 layers' are kept, 485.77 MiB each");
+});
+
+Deno.test("layers below the lowest one with LoRA have nothing to keep", () => {
+  const upper = loraOf({ layers_to_transform: [28, 30] });
+  assertEquals([lowestTrainedLayer(llama2, upper), trainedLayers(llama2, upper), within(null, upper)], [
+    ...[28, 4, 4],
+  ]);
+  assertEquals(lowestTrainedLayer(llama2, planLora(llama2, null)), 0);
+  const { keptLayers } = planMemory(llama2, upper, { ...options, keptLayers: 4 });
+  assert(keptLayers === 4);
+});

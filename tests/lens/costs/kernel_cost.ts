@@ -1,0 +1,36 @@
+/** What a dispatch costs, told by its params, its constants and the tensors that it binds. */
+import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
+
+export interface KernelCost {
+  /** A group of dispatches in the report. */
+  readonly kind: string;
+  /** Additions, multiplications, and others as one each, that the result needs. */
+  readonly flops: number;
+  /** What the invocations execute, with what falls outside of `flops` in a tile; equal to `flops` if left out. */
+  readonly issuedFlops?: number;
+  /** Bytes that are read of each binding, each element once. */
+  readonly reads: Readonly<Record<string, number>>;
+  /** Bytes that are written of each binding. */
+  readonly writes: Readonly<Record<string, number>>;
+}
+
+export type CostOf = (dispatch: RecordedDispatch) => KernelCost;
+
+/** Bytes of an f32, an i32 and a u32. */
+export const WORD = 4;
+
+/** A param, constant or binding that a formula needs. */
+export function valueOf(values: Readonly<Record<string, number>>, name: string): number {
+  const value = values[name];
+  if (value === undefined) {
+    throw new RangeError(`a formula needs "${name}"; there is ${Object.keys(values).join(", ")}`);
+  }
+  return value;
+}
+
+/** The u32s of a small binding. */
+export function indicesOf({ bindings, kernel }: RecordedDispatch, name: string, count: number): Uint32Array {
+  const bound = bindings[name];
+  if (bound === undefined) throw new RangeError(`${kernel} has no binding "${name}"`);
+  return bound.buffer.words(bound.offset, WORD * count);
+}

@@ -1,0 +1,88 @@
+/** Command encoders that only take down what is recorded. */
+import type { FakeBuffer } from "./fake_buffer.ts";
+import type { Program, RecordedMove } from "./recorded.ts";
+
+/** A bind group: for each binding its buffer and range. */
+export interface FakeBindGroup {
+  readonly entries: readonly {
+    readonly buffer: FakeBuffer;
+    readonly offset: number;
+    readonly byteLength: number;
+  }[];
+}
+
+/** A dispatch before its submit: its params lie in a buffer that is written until then. */
+export interface PendingDispatch {
+  readonly kind: "pending";
+  readonly program: Program;
+  readonly params: FakeBindGroup;
+  readonly paramsOffset: number;
+  readonly tensors: FakeBindGroup;
+  readonly groups: readonly [number, number, number];
+}
+
+export type PendingCommand = PendingDispatch | RecordedMove;
+
+export class FakeCommandEncoder {
+  readonly commands: PendingCommand[] = [];
+
+  beginComputePass(): FakeComputePass {
+    return new FakeComputePass(this.commands);
+  }
+
+  copyBufferToBuffer(
+    from: FakeBuffer,
+    fromOffset: number,
+    to: FakeBuffer,
+    toOffset: number,
+    byteLength: number,
+  ): void {
+    // What was written by the host alone travels along; a kernel's results are not known.
+    if (from.size === to.size && fromOffset === 0 && toOffset === 0 && from.size <= 4096) {
+      to.write(0, new Uint8Array(from.words(0, from.size).slice().buffer));
+    }
+    this.commands.push({ kind: "copy", label: `${from.label} → ${to.label}`, byteLength });
+  }
+
+  clearBuffer(buffer: FakeBuffer, offset = 0, byteLength = buffer.size - offset): void {
+    this.commands.push({ kind: "clear", label: buffer.label, byteLength });
+  }
+
+  finish(): PendingCommand[] {
+    return this.commands;
+  }
+}
+
+class FakeComputePass {
+  readonly #commands: PendingCommand[];
+  #program: Program | null = null;
+  #params: FakeBindGroup | null = null;
+  #paramsOffset = 0;
+  #tensors: FakeBindGroup | null = null;
+
+  constructor(commands: PendingCommand[]) {
+    this.#commands = commands;
+  }
+
+  setPipeline(pipeline: { readonly program: Program }): void {
+    this.#program = pipeline.program;
+  }
+
+  setBindGroup(index: number, group: FakeBindGroup, offsets: readonly number[] = []): void {
+    if (index === 0) [this.#params, this.#paramsOffset] = [group, offsets[0] ?? 0];
+    else this.#tensors = group;
+  }
+
+  dispatchWorkgroups(x: number, y = 1, z = 1): void {
+    this.#commands.push({
+      kind: "pending",
+      program: this.#program!,
+      params: this.#params!,
+      paramsOffset: this.#paramsOffset,
+      tensors: this.#tensors!,
+      groups: [x, y, z],
+    });
+  }
+
+  end(): void {}
+}

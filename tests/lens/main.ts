@@ -1,0 +1,48 @@
+/**
+ * What a training step costs on a card that is not here: the real encode path on a fake device, every dispatch counted.
+ *
+ *     deno task lens [--model llama2-7b] [--card rtx3090] [options]
+ *
+ *   --model <name>            tinyllama-1b, llama3-1b, llama2-7b, llama3-8b, llama2-70b, llama3-70b, or a folder with a
+ *                             config.json                                                          (llama2-7b)
+ *   --card <name>             rtx3090, rtx4090, l40s, a100-40, a100-80, h100, h200, rx7900xtx, mi300x, m1max-32,
+ *                             m1max-64                                                             (rtx3090)
+ *   --lora-r <n>              rank                                                                 (64)
+ *   --lora-dropout <p>        dropout of LoRA's input                                              (0.1)
+ *   --target-modules <names>  "all-linear", or suffixes of names with commas between              (all-linear)
+ *   --tokens <n>              of a micro-batch                                                     (2048)
+ *   --documents <n>           of equal length in a micro-batch                                     (1)
+ *   --labels <share>          share of a document's tokens, at its end, that are trained           (1)
+ *   --micro-batches <n>       of a step                                                            (1)
+ *   --memory-budget-mib <n>   what the plan may take                                               (95% of the card's)
+ *   --gradient-checkpointing, --no-gradient-checkpointing                                          (where needed)
+ *   --no-double-quant         absmax values in f32
+ *   --kernels                 also each kernel variant and shape
+ *   --json                    for programs
+ *
+ * docs/lens.md says what the numbers mean and what they leave out. Exit codes: 0, 1 for a plan that does not fit, 2 usage.
+ */
+import { LoraFleetError } from "../../shared/errors.ts";
+import { exitWithHelp } from "../documents/head_help.ts";
+import { hardwareOf } from "./cards.ts";
+import { parseLensOptions } from "./options.ts";
+import { reportJson, reportText } from "./report.ts";
+import { recordStep } from "./step.ts";
+
+exitWithHelp(import.meta.url);
+
+async function main(): Promise<void> {
+  const options = parseLensOptions(Deno.args);
+  const record = await recordStep(options.spec, hardwareOf(options.card, options.memoryBytes), options);
+  console.log(
+    options.json ? JSON.stringify(reportJson(options, record), null, 2) : reportText(options, record),
+  );
+}
+
+try {
+  await main();
+} catch (thrown) {
+  if (!(thrown instanceof LoraFleetError)) throw thrown;
+  console.error(thrown.message);
+  Deno.exitCode = thrown.code === "usage" ? 2 : 1;
+}

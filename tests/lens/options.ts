@@ -1,0 +1,109 @@
+/** The command line of `deno task lens`. */
+import { parseArgs } from "node:util";
+import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
+import { loraSchema, type LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import { type LensCard, lensCard, memoryOf } from "./cards.ts";
+import { modelNamed } from "./models.ts";
+import type { StepOptions } from "./step.ts";
+
+export interface LensOptions extends StepOptions {
+  readonly model: string;
+  readonly spec: TransformerSpec;
+  readonly card: LensCard;
+  readonly json: boolean;
+  /** Lists each variant and shape. */
+  readonly kernels: boolean;
+}
+
+const text = { type: "string" } as const;
+const flag = { type: "boolean" } as const;
+const OPTIONS = {
+  model: text,
+  card: text,
+  "lora-r": text,
+  "lora-dropout": text,
+  "target-modules": text,
+  tokens: text,
+  documents: text,
+  labels: text,
+  "micro-batches": text,
+  "memory-budget-mib": text,
+  "gradient-checkpointing": flag,
+  "no-gradient-checkpointing": flag,
+  "no-double-quant": flag,
+  kernels: flag,
+  json: flag,
+} as const;
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"];
+
+/** @throws LoraFleetError `usage`, `invalid_model`, `invalid_request` */
+export function parseLensOptions(args: readonly string[]): LensOptions {
+  const values = parse(args);
+  if (values["gradient-checkpointing"] && values["no-gradient-checkpointing"]) {
+    throw usage(
+      "gradient-checkpointing",
+      "--gradient-checkpointing and --no-gradient-checkpointing exclude each other",
+    );
+  }
+  const model = values.model ?? "llama2-7b";
+  const card = lensCard(values.card ?? "rtx3090");
+  const tokens = wholeNumber("tokens", values.tokens ?? "2048");
+  const documents = wholeNumber("documents", values.documents ?? "1");
+  if (documents > tokens) {
+    throw usage(
+      "documents",
+      `--documents is ${documents}; a micro-batch of ${tokens} tokens holds at most as many`,
+    );
+  }
+  const budget = values["memory-budget-mib"];
+  return {
+    model,
+    spec: modelNamed(model),
+    card,
+    lora: loraOf(values),
+    tokens,
+    documents,
+    labelShare: share("labels", values.labels ?? "1", (value) => value > 0 && value <= 1),
+    microBatches: wholeNumber("micro-batches", values["micro-batches"] ?? "1"),
+    doubleQuantization: !values["no-double-quant"],
+    gradientCheckpointing: values["gradient-checkpointing"]
+      ? true
+      : values["no-gradient-checkpointing"]
+      ? false
+      : "where needed",
+    memoryBytes: budget === undefined ? memoryOf(card) : wholeNumber("memory-budget-mib", budget) * 2 ** 20,
+    json: values.json ?? false,
+    kernels: values.kernels ?? false,
+  };
+}
+
+function parse(args: readonly string[]): Values {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS }).values;
+  } catch (cause) {
+    throw new LoraFleetError("usage", `${messageOf(cause)}; deno task lens --help lists the options`, {
+      cause,
+    });
+  }
+}
+
+function loraOf(values: Values): LoraSpec {
+  const targets = values["target-modules"] ?? "all-linear";
+  return loraSchema.parse({
+    r: wholeNumber("lora-r", values["lora-r"] ?? "64"),
+    lora_dropout: share("lora-dropout", values["lora-dropout"] ?? "0.1", (value) => value >= 0 && value < 1),
+    target_modules: targets === "all-linear" ? targets : targets.split(","),
+  });
+}
+
+function wholeNumber(option: string, given: string): number {
+  if (/^[1-9]\d{0,8}$/.test(given)) return Number(given);
+  throw usage(option, `--${option} is ${quote(given)}; a whole number above 0 is needed`);
+}
+
+function share(option: string, given: string, holds: (value: number) => boolean): number {
+  if (/^\d*\.?\d+$/.test(given) && holds(Number(given))) return Number(given);
+  const range = option === "labels" ? "above 0 and at most 1" : "from 0 to below 1";
+  throw usage(option, `--${option} is ${quote(given)}; a number ${range} is needed`);
+}

@@ -1,0 +1,130 @@
+/** What `deno task lens` prints. */
+import type { LensOptions } from "./options.ts";
+import { bytesOf } from "./costs/command_cost.ts";
+import { secondsOf } from "./predict.ts";
+import type { PricedCommand, StepRecord } from "./step.ts";
+import { type StepSummary, summarize, type Totals } from "./summary.ts";
+
+const GIB = 2 ** 30;
+const WIDTHS = [26, 11, 12, 10, 10, 10, 8];
+
+const line = (first: string, cells: readonly string[]) =>
+  [first.padEnd(WIDTHS[0]!), ...cells.map((cell, i) => cell.padStart(WIDTHS[i + 1]!))].join("").trimEnd();
+
+function row(name: string, { dispatches, workgroups, flops, bytes, seconds }: Totals, whole: number): string {
+  const numbers = [(flops / 1e12).toFixed(3), (bytes / 1e9).toFixed(2), (1000 * seconds).toFixed(1)];
+  const share = `${(100 * seconds / whole).toFixed(1)}%`;
+  return line(name, [String(dispatches), String(workgroups), ...numbers, share]);
+}
+
+function heading(
+  { model, card, tokens, documents, microBatches, lora }: LensOptions,
+  parameters: number,
+): string {
+  const batches = `${microBatches} × ${tokens} tokens${documents === 1 ? "" : ` in ${documents} documents`}`;
+  const adapter = `LoRA r ${lora.r} (${
+    (parameters / 1e6).toFixed(1)
+  }M parameters), dropout ${lora.lora_dropout}`;
+  return `${model} on ${card.name}: ${batches}, ${adapter}`;
+}
+
+/** The table, for people. */
+export function reportText(options: LensOptions, record: StepRecord): string {
+  const summary = summarize(record, options.card);
+  const { kinds, submits, longestSubmitSeconds, stepSeconds } = summary;
+  const rate = (summary.flops / stepSeconds / 1e12).toFixed(1);
+  return [
+    heading(options, record.loraParameters),
+    "",
+    record.planText,
+    `  of ${(options.memoryBytes / GIB).toFixed(2)} GiB`,
+    "",
+    line("kernels", ["dispatches", "workgroups", "TFLOP", "GB", "ms", ""]),
+    ...Object.entries(kinds).map(([kind, totals]) => row(kind, totals, stepSeconds)),
+    row("step", { ...summary, seconds: stepSeconds }, stepSeconds),
+    "",
+    `submits: ${submits}, the longest ${(1000 * longestSubmitSeconds).toFixed(0)} ms`,
+    `between steps: ${(record.adapterBytes / 1e6).toFixed(0)} MB are read back and as many written`,
+    `predicted, GPU alone: ${(tokensPerSecond(options, summary)).toFixed(0)} tokens/s, ` +
+    `${rate} of ${options.card.peakTflops} TFLOP/s`,
+    ...options.kernels ? ["", ...kernelLines(options, record)] : [],
+  ].join("\n");
+}
+
+function tokensPerSecond({ tokens, microBatches }: LensOptions, { stepSeconds }: StepSummary): number {
+  return tokens * microBatches / stepSeconds;
+}
+
+/** Each variant and shape once, the most expensive first. */
+function kernelLines({ card }: LensOptions, { submits }: StepRecord): string[] {
+  const labelOf = ({ command }: PricedCommand) =>
+    command.kind === "dispatch"
+      ? `${command.kernel} ${JSON.stringify(shapeOf(command.params)).replaceAll('"', "")} × ${
+        command.groups.join("·")
+      }`
+      : command.kind;
+  const groups = Object.entries(Object.groupBy(submits.flat(), labelOf)).map(([label, commands]) => {
+    const each = commands![0]!;
+    const seconds = commands!.reduce((sum, command) => sum + secondsOf(command, card), 0);
+    return { label, count: commands!.length, seconds, each };
+  });
+  const cells = ["times", "ms in all", "µs each", "GFLOP", "MB"];
+  const widths = [8, 12, 12, 12, 12];
+  const lineOf = (values: readonly string[], label: string) =>
+    `${values.map((value, i) => value.padStart(widths[i]!)).join("")}  ${label}`;
+  return [
+    lineOf(cells, "kernel, params × workgroups"),
+    ...groups.toSorted((a, b) => b.seconds - a.seconds).map(({ label, count, seconds, each }) =>
+      lineOf([
+        String(count),
+        (1e3 * seconds).toFixed(2),
+        (1e6 * secondsOf(each, card)).toFixed(1),
+        (each.cost.flops / 1e9).toFixed(3),
+        (bytesOf(each.cost) / 1e6).toFixed(2),
+      ], label)
+    ),
+  ];
+}
+
+/** Params that are sizes: neither keys of random numbers nor factors. */
+function shapeOf(params: Readonly<Record<string, number>>) {
+  return Object.fromEntries(
+    Object.entries(params).filter(([name, value]) =>
+      Number.isInteger(value) && !/^(key|threshold|alpha|sign)/.test(name)
+    ),
+  );
+}
+
+/** The same numbers for programs. */
+export function reportJson(options: LensOptions, record: StepRecord) {
+  const summary = summarize(record, options.card);
+  const { model, card, tokens, documents, microBatches, lora, memoryBytes } = options;
+  const { plannedBytes, peakBytes, loraParameters, adapterBytes } = record;
+  return {
+    model,
+    card: card.key,
+    tokens,
+    documents,
+    micro_batches: microBatches,
+    lora_r: lora.r,
+    lora_parameters: loraParameters,
+    memory_bytes: memoryBytes,
+    planned_bytes: plannedBytes,
+    peak_bytes: peakBytes,
+    adapter_bytes: adapterBytes,
+    step: {
+      ...totalsJson(summary),
+      submits: summary.submits,
+      longest_submit_ms: 1000 * summary.longestSubmitSeconds,
+      predicted_ms: 1000 * summary.stepSeconds,
+      tokens_per_second: tokensPerSecond(options, summary),
+    },
+    kernels: Object.fromEntries(
+      Object.entries(summary.kinds).map(([kind, totals]) => [kind, totalsJson(totals)]),
+    ),
+  };
+}
+
+function totalsJson({ dispatches, workgroups, flops, bytes, seconds }: Totals) {
+  return { dispatches, workgroups, flops, bytes, predicted_ms: 1000 * seconds };
+}
