@@ -72,6 +72,17 @@ Deno.test("a process prepares the same bytes as this one would", () =>
     assertEquals(await Deno.readFile(`${comma}/child.rows`), await Deno.readFile(`${comma}/here.rows`));
   }));
 
+Deno.test("flags of V8 in the environment, whose traces go where the messages go, change nothing", () =>
+  withFolder(async (folder) => {
+    const path = await rowsFile(folder, "a ".repeat(1000));
+    Deno.env.set("DENO_V8_FLAGS", "--trace-gc,--trace-gc-verbose");
+    try {
+      await assertRejects(() => run(folder, path, { max_seq_length: 16 }), LoraFleetError, "1 of 1 rows");
+    } finally {
+      Deno.env.delete("DENO_V8_FLAGS");
+    }
+  }));
+
 Deno.test("the preparation's error arrives with code and field", () =>
   withFolder(async (folder) => {
     const path = await rowsFile(folder, "a ".repeat(1000));
@@ -157,7 +168,7 @@ Deno.test("a defect is not reported as the user's fault, and keeps the process's
     assert(error.stack!.includes("of ours"), error.stack);
     const failing = await scripted(
       folder,
-      `console.log(JSON.stringify({ type: "failed", failure: { code: null, message: "of ours", param: null, stack: "at x" } }))`,
+      `console.log("lorafleet: " + JSON.stringify({ type: "failed", failure: { code: null, message: "of ours", param: null, stack: "at x" } }))`,
     );
     const defect = await assertRejects(() => run(folder, TRAIN, {}, { script: failing }), Error, "of ours");
     assertEquals(defect.stack, "at x");
