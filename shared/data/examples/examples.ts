@@ -9,15 +9,27 @@ import { createColumnMapping } from "./column_mapping.ts";
 import { contentOf } from "./row_forms.ts";
 import { ResponseNotFoundError } from "./responses.ts";
 import { createRowWeights } from "./row_weight.ts";
-import { createRowWarnings } from "./row_warnings.ts";
+import { createRowWarnings, type SeenInRows } from "./row_warnings.ts";
 import { type BuilderSpec, createTextExamples, whyUntrained } from "./text_examples.ts";
 
-interface ExampleBuilder {
+/** Plain data. */
+export interface RowNotes {
+  readonly seen: SeenInRows;
+  readonly columns: readonly string[];
+  readonly hasWeights: boolean;
+  readonly hasMessageWeights: boolean;
+}
+
+export interface ExampleBuilder {
   /**
    * Throws a `LoraFleetError` with code `invalid_dataset` that names the line; a `ResponseNotFoundError` for one that may be
    * left out.
    */
   build(row: Row): Example;
+  /** What the rows since the last call have shown besides their examples. */
+  takeNotes(): RowNotes;
+  /** Goes on after rows that another builder of the same settings has built: `finish` and `warnings` are about them, too. */
+  addNotes(notes: RowNotes): void;
   /** After the last row. Throws `invalid_dataset` for settings that no row has needed. */
   finish(): void;
   /** What a user should know about the rows so far, one sentence each. */
@@ -83,6 +95,18 @@ export function createExampleBuilder(
         warnings.note("stop untrained", line, why);
       }
       return weight === 1 ? example : { ...example, weight };
+    },
+    takeNotes: () => ({
+      seen: warnings.take(),
+      columns: mapping.takeColumns(),
+      hasWeights: weights.isFound(),
+      hasMessageWeights: messageWeights.isFound(),
+    }),
+    addNotes({ seen, columns, hasWeights, hasMessageWeights }) {
+      warnings.add(seen);
+      mapping.addColumns(columns);
+      if (hasWeights) weights.setFound();
+      if (hasMessageWeights) messageWeights.setFound();
     },
     finish() {
       mapping.finish();
