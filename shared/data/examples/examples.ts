@@ -4,12 +4,12 @@ import { countExampleLabels, type Example } from "../packing/example.ts";
 import { invalidLine, type Row, type RowUnit } from "../rows/row.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createChatExamples } from "./chat_examples.ts";
-import { createMessageWeights } from "../chat/messages/message_weights.ts";
-import { createColumnMapping } from "./column_mapping.ts";
+import { createMessageWeights, type MessageWeights } from "../chat/messages/message_weights.ts";
+import { type ColumnMapping, createColumnMapping } from "./column_mapping.ts";
 import { contentOf } from "./row_forms.ts";
 import { ResponseNotFoundError } from "./responses.ts";
-import { createRowWeights } from "./row_weight.ts";
-import { createRowWarnings, type SeenInRows } from "./row_warnings.ts";
+import { createRowWeights, type RowWeights } from "./row_weight.ts";
+import { createRowWarnings, type RowWarnings, type SeenInRows } from "./row_warnings.ts";
 import { type BuilderSpec, createTextExamples, whyUntrained } from "./text_examples.ts";
 
 /** Plain data. */
@@ -96,6 +96,24 @@ export function createExampleBuilder(
       }
       return weight === 1 ? example : { ...example, weight };
     },
+    ...notesOf(warnings, mapping, weights, messageWeights),
+    finish() {
+      mapping.finish();
+      if (spec.isEvaluated === true) return;
+      weights.finish();
+      messageWeights.finish();
+    },
+    warnings: () => warnings.list(),
+  };
+}
+
+function notesOf(
+  warnings: RowWarnings,
+  mapping: ColumnMapping,
+  weights: RowWeights,
+  messageWeights: MessageWeights,
+): Pick<ExampleBuilder, "takeNotes" | "addNotes"> {
+  return {
     takeNotes: () => ({
       seen: warnings.take(),
       columns: mapping.takeColumns(),
@@ -108,13 +126,6 @@ export function createExampleBuilder(
       if (hasWeights) weights.setFound();
       if (hasMessageWeights) messageWeights.setFound();
     },
-    finish() {
-      mapping.finish();
-      if (spec.isEvaluated === true) return;
-      weights.finish();
-      messageWeights.finish();
-    },
-    warnings: () => warnings.list(),
   };
 }
 
