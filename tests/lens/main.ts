@@ -18,6 +18,9 @@
  *   --gradient-checkpointing, --no-gradient-checkpointing                                          (where needed)
  *   --no-double-quant         absmax values in f32
  *   --kernels                 also each kernel variant and shape
+ *   --isa                     what RADV, Mesa's driver for AMD, makes of the step's kernels: registers, occupancy,
+ *                             instructions; needs naga and mesa-vulkan-drivers, no card (RADV_FORCE_FAMILY: navi21)
+ *   --write-shares            the same for the models of the budgets, kept for predictions
  *   --json                    for programs
  *
  * docs/lens.md says what the numbers mean and what they leave out. Exit codes: 0, 1 for a plan that does not fit, 2 usage.
@@ -25,17 +28,30 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { exitWithHelp } from "../documents/head_help.ts";
 import { hardwareOf } from "./cards.ts";
-import { parseLensOptions } from "./options.ts";
+import { isaText, writeShares } from "./isa/isa_report.ts";
+import { type LensOptions, parseLensOptions } from "./options.ts";
 import { reportJson, reportText } from "./report.ts";
-import { recordStep } from "./step.ts";
+import { recordStep, type StepRecord } from "./step.ts";
 
 exitWithHelp(import.meta.url);
 
 async function main(): Promise<void> {
   const options = parseLensOptions(Deno.args);
   const record = await recordStep(options.spec, hardwareOf(options.card, options.memoryBytes), options);
+  if (options.writeShares) return await writeShares([record, ...await recordOthers(options)]);
+  if (options.isa) return console.log(await isaText(record));
   console.log(
     options.json ? JSON.stringify(reportJson(options, record), null, 2) : reportText(options, record),
+  );
+}
+
+/** Models whose kernels differ: narrower heads, shared keys, a large vocabulary in chunks. */
+function recordOthers({ card }: LensOptions): Promise<StepRecord[]> {
+  const others = ["tinyllama-1b", "llama3-8b"].map((model) =>
+    parseLensOptions(["--model", model, "--card", card.key])
+  );
+  return Promise.all(
+    others.map((other) => recordStep(other.spec, hardwareOf(card, other.memoryBytes), other)),
   );
 }
 

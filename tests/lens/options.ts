@@ -14,6 +14,10 @@ export interface LensOptions extends StepOptions {
   readonly json: boolean;
   /** Lists each variant and shape. */
   readonly kernels: boolean;
+  /** Compiles the kernels with RADV. */
+  readonly isa: boolean;
+  /** Writes the measured shares of multiply–adds. */
+  readonly writeShares: boolean;
 }
 
 const text = { type: "string" } as const;
@@ -33,6 +37,8 @@ const OPTIONS = {
   "no-gradient-checkpointing": flag,
   "no-double-quant": flag,
   kernels: flag,
+  isa: flag,
+  "write-shares": flag,
   json: flag,
 } as const;
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"];
@@ -75,6 +81,8 @@ export function parseLensOptions(args: readonly string[]): LensOptions {
     memoryBytes: budget === undefined ? memoryOf(card) : wholeNumber("memory-budget-mib", budget) * 2 ** 20,
     json: values.json ?? false,
     kernels: values.kernels ?? false,
+    isa: values.isa ?? false,
+    writeShares: values["write-shares"] ?? false,
   };
 }
 
