@@ -27,7 +27,6 @@
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { exitWithHelp } from "../documents/head_help.ts";
-import { hardwareOf } from "./cards.ts";
 import { isaText, writeShares } from "./isa/isa_report.ts";
 import { type LensOptions, parseLensOptions } from "./options.ts";
 import { reportJson, reportText } from "./report.ts";
@@ -37,7 +36,7 @@ exitWithHelp(import.meta.url);
 
 async function main(): Promise<void> {
   const options = parseLensOptions(Deno.args);
-  const record = await recordStep(options.spec, hardwareOf(options.card, options.memoryBytes), options);
+  const record = await recordStep(options.spec, options.card, options);
   if (options.writeShares) return await writeShares([record, ...await recordOthers(options)]);
   if (options.isa) return console.log(await isaText(record));
   console.log(
@@ -51,7 +50,7 @@ function recordOthers({ card }: LensOptions): Promise<StepRecord[]> {
     parseLensOptions(["--model", model, "--card", card.key])
   );
   return Promise.all(
-    others.map((other) => recordStep(other.spec, hardwareOf(card, other.memoryBytes), other)),
+    others.map((other) => recordStep(other.spec, card, other)),
   );
 }
 

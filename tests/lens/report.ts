@@ -2,7 +2,8 @@
 import type { LensOptions } from "./options.ts";
 import { bytesOf } from "./costs/command_cost.ts";
 import { secondsOf } from "./predict.ts";
-import type { PricedCommand, StepRecord } from "./step.ts";
+import type { PricedCommand } from "./priced_command.ts";
+import type { StepRecord } from "./step.ts";
 import { type StepSummary, summarize, type Totals } from "./summary.ts";
 
 const GIB = 2 ** 30;
@@ -31,7 +32,8 @@ function heading(
 /** The table, for people. */
 export function reportText(options: LensOptions, record: StepRecord): string {
   const summary = summarize(record, options.card);
-  const { kinds, submits, longestSubmitSeconds, stepSeconds } = summary;
+  const { kinds, submits, longestSubmitSeconds, firstSubmits, longestFirstSubmitSeconds, stepSeconds } =
+    summary;
   const rate = (summary.flops / stepSeconds / 1e12).toFixed(1);
   return [
     heading(options, record.loraParameters),
@@ -43,7 +45,8 @@ export function reportText(options: LensOptions, record: StepRecord): string {
     ...Object.entries(kinds).map(([kind, totals]) => row(kind, totals, stepSeconds)),
     row("step", { ...summary, seconds: stepSeconds }, stepSeconds),
     "",
-    `submits: ${submits}, the longest ${(1000 * longestSubmitSeconds).toFixed(0)} ms`,
+    `submits: ${submits}, the longest ${(1000 * longestSubmitSeconds).toFixed(0)} ms; in a worker's first ` +
+    `micro-batch ${firstSubmits}, the longest ${(1000 * longestFirstSubmitSeconds).toFixed(0)} ms`,
     `between steps: ${(record.adapterBytes / 1e6).toFixed(0)} MB are read back and as many written`,
     `predicted, GPU alone: ${(tokensPerSecond(options, summary)).toFixed(0)} tokens/s, ` +
     `${rate} of ${options.card.peakTflops} TFLOP/s`,
@@ -116,6 +119,8 @@ export function reportJson(options: LensOptions, record: StepRecord) {
       ...totalsJson(summary),
       submits: summary.submits,
       longest_submit_ms: 1000 * summary.longestSubmitSeconds,
+      first_submits: summary.firstSubmits,
+      longest_first_submit_ms: 1000 * summary.longestFirstSubmitSeconds,
       predicted_ms: 1000 * summary.stepSeconds,
       tokens_per_second: tokensPerSecond(options, summary),
     },
