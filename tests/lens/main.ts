@@ -14,9 +14,10 @@
  *   --documents <n>           of equal length in a micro-batch                                     (1)
  *   --labels <share>          share of a document's tokens, at its end, that are trained           (1)
  *   --micro-batches <n>       of a step                                                            (1)
- *   --memory-budget-mib <n>   what the plan may take                                               (95% of the card's)
+ *   --memory-budget-mib <n>   what the plan may take; the card has what it has                     (95% of the card's)
  *   --gradient-checkpointing, --no-gradient-checkpointing                                          (where needed)
  *   --no-double-quant         absmax values in f32
+ *   --neftune-noise-alpha <a>, --label-smoothing-factor <s>                                        (0)
  *   --kernels                 also each kernel variant and shape
  *   --isa                     what RADV, Mesa's driver for AMD, makes of the step's kernels: registers, occupancy,
  *                             instructions; needs naga and mesa-vulkan-drivers, no card (RADV_FORCE_FAMILY: navi21)

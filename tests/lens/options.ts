@@ -36,6 +36,8 @@ const OPTIONS = {
   "gradient-checkpointing": flag,
   "no-gradient-checkpointing": flag,
   "no-double-quant": flag,
+  "neftune-noise-alpha": text,
+  "label-smoothing-factor": text,
   kernels: flag,
   isa: flag,
   "write-shares": flag,
@@ -79,6 +81,14 @@ export function parseLensOptions(args: readonly string[]): LensOptions {
       ? false
       : "where needed",
     memoryBytes: budget === undefined ? memoryOf(card) : wholeNumber("memory-budget-mib", budget) * 2 ** 20,
+    regularisation: {
+      noiseAlpha: share("neftune-noise-alpha", values["neftune-noise-alpha"] ?? "0", (value) => value >= 0),
+      labelSmoothing: share(
+        "label-smoothing-factor",
+        values["label-smoothing-factor"] ?? "0",
+        (value) => value < 1,
+      ),
+    },
     json: values.json ?? false,
     kernels: values.kernels ?? false,
     isa: values.isa ?? false,
@@ -110,8 +120,13 @@ function wholeNumber(option: string, given: string): number {
   throw usage(option, `--${option} is ${quote(given)}; a whole number above 0 is needed`);
 }
 
+const RANGES: Readonly<Record<string, string>> = {
+  "labels": "above 0 and at most 1",
+  "neftune-noise-alpha": "of at least 0",
+};
+
 function share(option: string, given: string, holds: (value: number) => boolean): number {
   if (/^\d*\.?\d+$/.test(given) && holds(Number(given))) return Number(given);
-  const range = option === "labels" ? "above 0 and at most 1" : "from 0 to below 1";
+  const range = RANGES[option] ?? "from 0 to below 1";
   throw usage(option, `--${option} is ${quote(given)}; a number ${range} is needed`);
 }

@@ -5,6 +5,7 @@ import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../../worker/kernels/gradients/gradient_sums.ts";
 import type { Gpu } from "../../worker/device/gpu.ts";
 import { LanguageModel } from "../../worker/model/language_model.ts";
+import type { Regularisation } from "../../worker/model/regularisation.ts";
 import { hardwareOf, type LensCard } from "./cards.ts";
 import { fakeCheckpoint } from "./fake_checkpoint.ts";
 import { openFakeGpu } from "./fake_gpu/open_fake_gpu.ts";
@@ -23,8 +24,9 @@ export interface StepOptions {
   readonly doubleQuantization: boolean;
   /** True: all layers are computed again. */
   readonly gradientCheckpointing: boolean | "where needed";
-  /** What the memory plan may take. */
+  /** What the memory plan may take; the card itself has what it has. */
   readonly memoryBytes: number;
+  readonly regularisation: Regularisation;
 }
 
 const KEPT_LAYERS = { true: 1, false: "all", "where needed": "what fits" } as const;
@@ -58,7 +60,7 @@ export async function recordStep(
 ): Promise<StepRecord> {
   let submits: Submit[] = [];
   let submit: PricedCommand[] = [];
-  const { gpu, device } = await openFakeGpu(hardwareOf(card, options.memoryBytes), (command) => {
+  const { gpu, device } = await openFakeGpu(hardwareOf(card), (command) => {
     submit.push(price(command));
     return secondsOf(submit.at(-1)!, card);
   });
@@ -92,6 +94,7 @@ async function loadModel(gpu: Gpu, spec: TransformerSpec, options: StepOptions):
     doubleQuantization: options.doubleQuantization,
     keptLayers: KEPT_LAYERS[`${options.gradientCheckpointing}`],
     training: true,
+    regularisation: options.regularisation,
     memoryBudgetBytes: options.memoryBytes,
   });
   gpu.submit();

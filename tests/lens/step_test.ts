@@ -18,6 +18,7 @@ const OPTIONS: StepOptions = {
   doubleQuantization: true,
   gradientCheckpointing: false,
   memoryBytes: 2 ** 47,
+  regularisation: { noiseAlpha: 0, labelSmoothing: 0 },
 };
 const card = lensCard("h200");
 
@@ -141,6 +142,15 @@ Deno.test("the plan is what is allocated, and a plan beyond the memory is refuse
     LoraFleetError,
   );
   assertEquals(error.code, "does_not_fit");
+});
+
+Deno.test("a card that has less than its plan keeps fewer layers, says so, and computes the same products", async () => {
+  const options = { ...OPTIONS, gradientCheckpointing: "where needed" as const, tokens: 4096 };
+  const record = await recordStep(modelNamed("llama2-7b"), lensCard("rtx3090"), options);
+  const [, given] = /the GPU has memory for (\d+);/.exec(record.planText) ?? [];
+  assert(Number(given) > 1 && Number(given) < 32, record.planText);
+  assert(record.peakBytes <= 24 * 2 ** 30);
+  assert(flopsOf(record, /^NF4/) > 4 * 4096 * 6.4e9);
 });
 
 Deno.test("a worker learns the card's speed from its timestamps: few submits, none above 200 ms, none long before it knows", async () => {

@@ -69,15 +69,14 @@ export class FakeDevice {
         `buffer "${label}" of ${size} bytes exceeds ${this.limits.maxBufferSize}`,
       );
     }
-    this.#allocatedBytes += size;
-    if (this.#allocatedBytes > memoryBytes) {
-      this.#errors.raise(
-        "out-of-memory",
-        `buffer "${label}" of ${size} bytes: ${description} has ${memoryBytes}, and ${
-          this.#allocatedBytes - size
-        } are taken`,
-      );
+    const takenBytes = this.#allocatedBytes;
+    if (takenBytes + size > memoryBytes) {
+      const what =
+        `buffer "${label}" of ${size} bytes: ${description} has ${memoryBytes}, of which ${takenBytes} are taken`;
+      this.#errors.raise("out-of-memory", what);
+      return new FakeBuffer(descriptor, () => {}); // an invalid one, that takes nothing
     }
+    this.#allocatedBytes += size;
     this.#peakBytes = Math.max(this.#peakBytes, this.#allocatedBytes);
     return new FakeBuffer(descriptor, () => this.#allocatedBytes -= size);
   }
