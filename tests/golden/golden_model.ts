@@ -26,7 +26,7 @@ export async function loadGoldenModel(
     ...options,
   });
   if (options.lora !== null) {
-    gpu.write(model.flat.adapter, flattenTensors(model.lora.layout, golden.initialAdapter));
+    model.flat.write(flattenTensors(model.lora.layout, golden.initialAdapter));
   }
   return model;
 }
@@ -38,8 +38,8 @@ export async function gradientOf(
   keys: { readonly seed: number; readonly microBatchNumber: number } = { seed: 1, microBatchNumber: 0 },
 ): Promise<{ lossSum: number; gradient: Float32Array }> {
   model.encodeGradient(batch, keys.seed, keys.microBatchNumber);
-  const [loss, gradient] = await model.gpu.readAll([model.workspace.loss, model.flat.gradient]);
-  return { lossSum: new Float32Array(loss!)[0]!, gradient: new Float32Array(gradient!) };
+  const [lossSum] = new Float32Array(await model.gpu.read(model.workspace.loss));
+  return { lossSum: lossSum!, gradient: await model.flat.readGradient() };
 }
 
 /** Logits [tokens, vocabulary] at every token of a micro-batch. */

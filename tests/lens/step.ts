@@ -2,7 +2,6 @@
 import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
-import { encodeAccumulateGradient, encodeMaxAbs } from "../../worker/kernels/gradients/gradient_sums.ts";
 import type { Gpu } from "../../worker/device/gpu.ts";
 import { LanguageModel } from "../../worker/model/language_model.ts";
 import type { Regularisation } from "../../worker/model/regularisation.ts";
@@ -108,13 +107,11 @@ async function computeGradient(
   batch: MicroBatch,
   number: number,
 ): Promise<void> {
-  const { flat, workspace, lora: { layout: { elementCount: count } } } = model;
-  const { gradientMaxBits: maxBits, gradientScales: scales, gradientSums: sums } = flat;
+  const { flat, workspace, lora: { layout } } = model;
   model.encodeGradient(batch, 0, number);
-  gpu.pass.clear(maxBits);
-  encodeMaxAbs(gpu.pass, { ...flat, maxBits, count });
-  await gpu.readAll([workspace.loss, maxBits]);
-  encodeAccumulateGradient(gpu.pass, { ...flat, scales, sums, count });
+  flat.encodeMaxAbs();
+  await gpu.readAll([workspace.loss, flat.maxBits]);
+  flat.encodeAccumulate(new Int8Array(layout.tensors.length));
   gpu.submit();
 }
 
