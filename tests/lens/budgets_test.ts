@@ -7,7 +7,7 @@ import { parseLensOptions } from "./options.ts";
 import { recordStep } from "./step.ts";
 import { summarize } from "./summary.ts";
 
-/** Of one micro-batch of 2048 tokens, LoRA r 64 on all linear layers, dropout 0.1; times are predicted. */
+/** Of one micro-batch of 2048 tokens, LoRA on all linear layers, by default r 64, dropout 0.1; times are predicted. */
 interface Budget {
   readonly dispatches: number;
   readonly submits: number;
@@ -33,9 +33,13 @@ const BUDGETS: Readonly<Record<string, Budget>> = {
     ...{ dispatches: 3189, submits: 64, firstSubmits: 1130, longestSubmitMs: 110 },
     ...{ teraflop: 77, gigabytes: 312, tokensPerSecond: 394 },
   },
-  "--model llama3-70b --card h200 --lora-r 16": {
-    ...{ dispatches: 7221, submits: 240, firstSubmits: 2700, longestSubmitMs: 110 },
-    ...{ teraflop: 601, gigabytes: 1376, tokensPerSecond: 99 },
+  "--model llama2-7b --card rtx3090 --lora-r 256": {
+    ...{ dispatches: 3268, submits: 64, firstSubmits: 1510, longestSubmitMs: 110 },
+    ...{ teraflop: 76, gigabytes: 317, tokensPerSecond: 391 },
+  },
+  "--model llama3-70b --card h200": {
+    ...{ dispatches: 7351, submits: 290, firstSubmits: 3070, longestSubmitMs: 110 },
+    ...{ teraflop: 620, gigabytes: 1420, tokensPerSecond: 94 },
   },
 };
 
