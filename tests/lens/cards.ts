@@ -72,6 +72,16 @@ export const LENS_CARDS: readonly LensCard[] = [
     source: "Apple newsroom, October 2021",
   },
   {
+    ...{ key: "m2-24", name: "Apple M2, 24 GB", plan: "Apple silicon, 24 GB", vendor: "apple" },
+    ...{ peakTflops: 3.6, bandwidthGBs: 100, lanes: 1280 },
+    source: "Apple newsroom, June 2022",
+  },
+  {
+    ...{ key: "m2ultra-64", name: "Apple M2 Ultra, 64 GB", plan: "Apple silicon, 64 GB", vendor: "apple" },
+    ...{ peakTflops: 27.2, bandwidthGBs: 800, lanes: 9728 },
+    source: "76 cores of 128 lanes at 1.398 GHz; bandwidth: Apple newsroom, June 2023",
+  },
+  {
     ...{ key: "m1max-64", name: "Apple M1 Max, 64 GB", plan: "Apple silicon, 64 GB", vendor: "apple" },
     ...{ peakTflops: 10.4, bandwidthGBs: 400, lanes: 4096 },
     source: "Apple newsroom, October 2021",

@@ -6,7 +6,7 @@
  *   --model <name>            tinyllama-1b, llama3-1b, llama2-7b, llama3-8b, llama2-70b, llama3-70b, or a folder with a
  *                             config.json                                                          (llama2-7b)
  *   --card <name>             rtx3090, rtx4090, l40s, a100-40, a100-80, h100, h200, rx7900xtx, mi300x, m1max-32,
- *                             m1max-64                                                             (rtx3090)
+ *                             m1max-64, m2-24, m2ultra-64, or all: a line for each                 (rtx3090)
  *   --lora-r <n>              rank                                                                 (64)
  *   --lora-dropout <p>        dropout of LoRA's input                                              (0.1)
  *   --target-modules <names>  "all-linear", or suffixes of names with commas between              (all-linear)
@@ -28,7 +28,8 @@
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { exitWithHelp } from "../documents/head_help.ts";
-import { isaText, writeShares } from "./isa/isa_report.ts";
+import { cardLines, cardsJson, tryCards } from "./card_table.ts";
+import { compileStep, isaJson, isaText, writeShares } from "./isa/isa_report.ts";
 import { type LensOptions, parseLensOptions } from "./options.ts";
 import { reportJson, reportText } from "./report.ts";
 import { recordStep, type StepRecord } from "./step.ts";
@@ -37,12 +38,20 @@ exitWithHelp(import.meta.url);
 
 async function main(): Promise<void> {
   const options = parseLensOptions(Deno.args);
+  const { show, json } = options;
+  const print = (text: () => string, object: () => unknown) =>
+    console.log(json ? JSON.stringify(object(), null, 2) : text());
+  if (show === "cards") {
+    const results = await tryCards(options);
+    return print(() => cardLines(results), () => cardsJson(results));
+  }
   const record = await recordStep(options.spec, options.card, options);
-  if (options.writeShares) return await writeShares([record, ...await recordOthers(options)]);
-  if (options.isa) return console.log(await isaText(record));
-  console.log(
-    options.json ? JSON.stringify(reportJson(options, record), null, 2) : reportText(options, record),
-  );
+  if (show === "shares") return await writeShares([record, ...await recordOthers(options)]);
+  if (show === "isa") {
+    const compiled = await compileStep(record);
+    return print(() => isaText(compiled), () => isaJson(compiled));
+  }
+  print(() => reportText(options, record), () => reportJson(options, record));
 }
 
 /** Models whose kernels differ: narrower heads, shared keys, a large vocabulary in chunks. */

@@ -46,3 +46,13 @@ Deno.test("--isa without its tools says what to install", async () => {
   assertEquals(code, 1);
   assertMatch(error, /^Compiling kernels failed: there is no .* Install /);
 });
+
+Deno.test("--kernels lists every dispatch", async () => {
+  const { out } = await lens(["--model", "tinyllama-1b", "--tokens", "256", "--kernels", "--json"]);
+  const { dispatches, step } = JSON.parse(out) as {
+    dispatches: { times: number; groups: number[] }[];
+    step: Record<string, number>;
+  };
+  const counted = dispatches.reduce((sum, { times, groups }) => sum + (groups.length > 0 ? times : 0), 0);
+  assertEquals(counted, step["dispatches"]);
+});

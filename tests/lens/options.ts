@@ -11,14 +11,19 @@ export interface LensOptions extends StepOptions {
   readonly model: string;
   readonly spec: TransformerSpec;
   readonly card: LensCard;
+  /** What the card may give was on the command line. */
+  readonly isBudgetGiven: boolean;
+  readonly show: Show;
   readonly json: boolean;
-  /** Lists each variant and shape. */
-  readonly kernels: boolean;
-  /** Compiles the kernels with RADV. */
-  readonly isa: boolean;
-  /** Writes the measured shares of multiply–adds. */
-  readonly writeShares: boolean;
 }
+
+/**
+ * - `step`, `kernels`: the report, and with each kernel variant and shape
+ * - `cards`: the step on each card
+ * - `isa`: what RADV makes of the kernels
+ * - `shares`: writes what predictions need of that
+ */
+export type Show = "step" | "kernels" | "cards" | "isa" | "shares";
 
 const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
@@ -55,7 +60,7 @@ export function parseLensOptions(args: readonly string[]): LensOptions {
     );
   }
   const model = values.model ?? "llama2-7b";
-  const card = lensCard(values.card ?? "rtx3090");
+  const card = lensCard(values.card === "all" ? "rtx3090" : values.card ?? "rtx3090");
   const tokens = wholeNumber("tokens", values.tokens ?? "2048");
   const documents = wholeNumber("documents", values.documents ?? "1");
   if (documents > tokens) {
@@ -89,10 +94,9 @@ export function parseLensOptions(args: readonly string[]): LensOptions {
         (value) => value < 1,
       ),
     },
+    isBudgetGiven: budget !== undefined,
+    show: showOf(values),
     json: values.json ?? false,
-    kernels: values.kernels ?? false,
-    isa: values.isa ?? false,
-    writeShares: values["write-shares"] ?? false,
   };
 }
 
@@ -104,6 +108,25 @@ function parse(args: readonly string[]): Values {
       cause,
     });
   }
+}
+
+function showOf(values: Values): Show {
+  const wanted: readonly (readonly [Show, string, boolean | undefined])[] = [
+    ["cards", "--card all", values.card === "all"],
+    ["kernels", "--kernels", values.kernels],
+    ["isa", "--isa", values.isa],
+    ["shares", "--write-shares", values["write-shares"]],
+  ];
+  const given = wanted.filter(([, , isGiven]) => isGiven);
+  if (given.length > 1) {
+    const names = given.map(([, name]) => name);
+    throw usage("show", `${names.join(" and ")} are different reports; give one of them`);
+  }
+  const show = given[0]?.[0] ?? "step";
+  if (show === "shares" && values.json) {
+    throw usage("json", "--write-shares prints nothing; leave --json out");
+  }
+  return show;
 }
 
 function loraOf(values: Values): LoraSpec {

@@ -17,8 +17,8 @@ export function variantsOf({ submits }: Pick<StepRecord, "submits">): RecordedDi
   return [...found.values()].toSorted((a, b) => shareKey(a) < shareKey(b) ? -1 : 1);
 }
 
-export async function isaText(record: Pick<StepRecord, "submits">): Promise<string> {
-  return format(await compileKernels(variantsOf(record)));
+export function compileStep(record: Pick<StepRecord, "submits">): Promise<Compilation> {
+  return compileKernels(variantsOf(record));
 }
 
 /** Writes the shares of multiply–adds that predictions use: of variants with one key, the least. */
@@ -39,13 +39,23 @@ const COLUMNS = ["VGPRs", "waves", "LDS", "spilled", "instr.", ...INSTRUCTION_KI
 const line = (name: string, cells: readonly string[]) =>
   name.padEnd(KERNEL_WIDTH) + cells.map((cell) => cell.padStart(10)).join("");
 
-function format({ device, kernels }: Compilation): string {
+export function isaText({ device, kernels }: Compilation): string {
   return [
     `compiled for ${device}; waves are those of one SIMD unit, kinds of instructions in percent of what a wave executes`,
     "",
     line("kernel", COLUMNS),
     ...kernels.map(row),
   ].join("\n");
+}
+
+export function isaJson({ device, kernels }: Compilation) {
+  const compiled = kernels.map(({ dispatch, report }) => ({
+    kernel: nameOf(dispatch),
+    variant: dispatch.program.label,
+    ...report,
+    fma_share: fmaShare(report),
+  }));
+  return { device, kernels: compiled };
 }
 
 function row({ dispatch, report }: CompiledKernel): string {
