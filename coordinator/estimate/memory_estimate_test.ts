@@ -2,8 +2,9 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { planLora } from "../../shared/memory/lora_plan.ts";
 import { planMemory } from "../../shared/memory/memory_plan.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
+import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
-import { CARD_TENSOR_BYTES } from "./cards.ts";
+import { CARD_TENSOR_BYTES, CARDS, usableBytes } from "./cards.ts";
 import { estimateMemory } from "./memory_estimate.ts";
 
 const llama2 = parseTransformerSpec({
@@ -12,6 +13,15 @@ const llama2 = parseTransformerSpec({
   intermediate_size: 11008,
   num_attention_heads: 32,
   num_hidden_layers: 32,
+  vocab_size: 32000,
+});
+const llama2Large = parseTransformerSpec({
+  architectures: ["LlamaForCausalLM"],
+  hidden_size: 8192,
+  intermediate_size: 28672,
+  num_attention_heads: 64,
+  num_key_value_heads: 8,
+  num_hidden_layers: 80,
   vocab_size: 32000,
 });
 const jobOf = (fields: object = {}) => ({
@@ -60,8 +70,37 @@ Deno.test("a GPU of unknown memory is neither said to fit nor not to", () => {
 });
 
 Deno.test("a buffer that no card binds does not fit, however large the card is", () => {
-  const wide = jobOf({ lora: { r: 4096, target_modules: "all-linear" } });
-  const { fits, advice } = estimateMemory("huge", llama2, wide, 1000 * GIB);
+  const wide = { ...jobOf({ lora: { r: 16384, target_modules: "all-linear" } }), maxTokensPerMicroBatch: 64 };
+  const model = { ...llama2, intermediateSize: 36864 };
+  const { fits, advice } = estimateMemory("huge", model, wide, 100_000 * GIB);
   assertEquals(fits, false);
-  assertStringIncludes(advice!, "lora.r (4096)");
+  assertStringIncludes(advice!, "lora.r (16384)");
+});
+
+Deno.test("large adapters are planned: Llama-2-70B at r 64 on an H200, 7B at r 256 on 24 GB", () => {
+  const estimateOn = (card: string, model: TransformerSpec, r: number) => {
+    const lora = { r, target_modules: "all-linear" };
+    const bytes = usableBytes(CARDS.find(({ name }) => name.startsWith(card))!);
+    const estimate = estimateMemory(card, model, jobOf({ lora }), bytes);
+    const parameters = planLora(model, jobOf({ lora }).spec.lora).layout.parameterCount;
+    const adapter = estimate.parts.find(({ name }) => name === "adapter and its gradient")!;
+    return { ...estimate, parameters, adapterBytes: adapter.bytes };
+  };
+  // By hand: r · (in + out) of every linear layer; adapter, gradient and sums in 4 bytes each, above 2 GiB each.
+  const of70b = 80 * 64 * (2 * (8192 + 8192) + 2 * (8192 + 1024) + 3 * (8192 + 28672));
+  const of7b = 32 * 256 * (4 * (4096 + 4096) + 3 * (4096 + 11008));
+  for (
+    const [card, model, r, parameters] of [["H200", llama2Large, 64, of70b], [
+      "RTX 3090",
+      llama2,
+      256,
+      of7b,
+    ]] as const
+  ) {
+    const found = estimateOn(card, model, r);
+    assertEquals([found.fits, found.advice, found.parameters], [true, null, parameters]);
+    assert(4 * parameters > CARD_TENSOR_BYTES);
+    assert(found.adapterBytes > 12 * parameters && found.adapterBytes < 12.1 * parameters);
+    assert(found.needed_bytes < found.available_bytes!);
+  }
 });

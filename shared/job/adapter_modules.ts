@@ -14,8 +14,11 @@ export interface AdapterModule extends LinearModule {
 
 type RankFields = Pick<LoraSpec, "r" | "lora_alpha" | "use_rslora" | "rank_pattern" | "alpha_pattern">;
 
-/** An adapter is one buffer, in f32; WebGPU binds no more than this on any device. */
-const MAX_ADAPTER_BYTES = 2 ** 32 - 4;
+/**
+ * In f32. A worker that joins loads the adapter and both moments in frames that count words in 32 bits (shared/protocol/tensor_frame.ts):
+ * 16 GiB in all, of which padding takes a part.
+ */
+const MAX_ADAPTER_BYTES = 5 * 2 ** 30;
 
 /**
  * In the model's order. Throws `invalid_request` if a listed name matches no module (PEFT refuses only when no name matches; a
@@ -88,8 +91,8 @@ export function checkSpecAgainstModel(
   const bytes = 4 * adapted.reduce((sum, { rank }, index) => sum + rank * widths[index]!, 0);
   if (bytes <= MAX_ADAPTER_BYTES) return adapted;
   const takes =
-    `with which the adapter of ${adapted.length} layers takes ${(bytes / 2 ** 30).toFixed(1)} GiB; a GPU ` +
-    "binds at most 4 GiB at once";
+    `with which the adapter of ${adapted.length} layers takes ${(bytes / 2 ** 30).toFixed(1)} GiB; a state ` +
+    "that workers can send each other has at most 5 GiB of adapter";
   const fewer = "name fewer layers in lora.target_modules";
   if (lora.rank_pattern !== undefined) {
     const message = `lora.rank_pattern is ${

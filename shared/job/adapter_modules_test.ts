@@ -98,7 +98,7 @@ Deno.test("fields that do not go together are refused without a model", () => {
   );
 });
 
-Deno.test("an adapter too large for a GPU is refused by the field that makes it so", () => {
+Deno.test("an adapter too large for any worker is refused by the field that makes it so", () => {
   const modules = {
     linear: [{ name: "model.layers.0.mlp.up_proj", outFeatures: 2 ** 20, inFeatures: 2 ** 20 }],
     other: [],
@@ -112,7 +112,7 @@ Deno.test("an adapter too large for a GPU is refused by the field that makes it 
         ),
       LoraFleetError,
     ).param;
-  assertEquals([check({ r: 600 }), check({ rank_pattern: { up_proj: 600 } })], [
+  assertEquals([check({ r: 700 }), check({ rank_pattern: { up_proj: 700 } })], [
     "lora.r",
     "lora.rank_pattern",
   ]);

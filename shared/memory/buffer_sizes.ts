@@ -1,4 +1,5 @@
 /** The byte length of every GPU buffer besides the base model's weights. */
+import { adapterParts } from "./adapter_parts.ts";
 import { GRADIENT_BLOCK_SIZE } from "../model/gradient_layout.ts";
 import { linearRoles } from "../model/model_tensors.ts";
 import { longRopeStart, ropeTableRows } from "../model/positions/long_rope.ts";
@@ -21,6 +22,8 @@ export interface PlanOptions {
   readonly maxTensorBytes: number;
   /** Whether gradients are needed: false for evaluation and generation. */
   readonly training: boolean;
+  /** A part of the adapter has at most this size. Default: what one kernel can bind. */
+  readonly adapterPartBytes?: number;
   /** Logits of at most this size exist at once; a larger vocabulary is processed in chunks. Default: 256 MiB. */
   readonly logitsChunkBytes?: number;
 }
@@ -165,17 +168,23 @@ export function ropeRanges(spec: Pick<TransformerSpec, "ropes">, maxPositions: n
   });
 }
 
-/** The adapter, its gradient and the integer sums, flat in the layout's order. */
-export function adapterSizes(lora: LoraPlan, training: boolean) {
-  const flat = lora.layout.elementCount * F32;
+/** The adapter, its gradient and the integer sums: one of each for every part; beside them what all parts share. */
+export function adapterSizes(lora: LoraPlan, options: PlanOptions) {
+  const { training, maxTensorBytes, adapterPartBytes = maxTensorBytes } = options;
+  const tensors = training ? lora.layout.tensors.length * F32 : 0;
   return {
-    adapter: flat,
-    gradient: training ? flat : 0,
-    gradientSums: training ? flat : 0,
-    tensorOfBlock: training ? flat / GRADIENT_BLOCK_SIZE : 0,
-    gradientMaxBits: training ? lora.layout.tensors.length * F32 : 0,
-    gradientScales: training ? lora.layout.tensors.length * F32 : 0,
-  } as const satisfies Sizes;
+    parts: adapterParts(lora.layout, Math.min(adapterPartBytes, maxTensorBytes)).map((part) => {
+      const flat = part.count * F32;
+      const sizes = {
+        adapter: flat,
+        gradient: training ? flat : 0,
+        gradientSums: training ? flat : 0,
+        tensorOfBlock: training ? flat / GRADIENT_BLOCK_SIZE : 0,
+      } as const satisfies Sizes;
+      return { part, sizes };
+    }),
+    shared: { gradientMaxBits: tensors, gradientScales: tensors } as const satisfies Sizes,
+  };
 }
 
 /** One linear layer in NF4. */

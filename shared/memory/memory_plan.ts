@@ -5,6 +5,7 @@
 import { modelTensors } from "../model/model_tensors.ts";
 import type { TransformerSpec } from "../model/transformer_spec.ts";
 import { DYNAMIC_MAP } from "../checkpoint/nf4/nf4_absmax.ts";
+import type { AdapterPart } from "./adapter_parts.ts";
 import type { LoraPlan } from "./lora_plan.ts";
 import {
   activationSizes,
@@ -52,7 +53,7 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
   const activations = activationSizes(spec, lora, maxTokens);
   const layerBytes = allocated(activations);
   const workspace = workspaceSizes(spec, lora, options);
-  const adapter = adapterSizes(lora, training);
+  const adapter = adapterSizes(lora, options);
   const advice = adviceOf(spec, lora, options);
   const groups: PlanGroup[] = [
     {
@@ -72,7 +73,7 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
     {
       ...advice.adapter,
       name: "adapter and its gradient",
-      bytes: allocated(adapter),
+      bytes: adapter.parts.reduce((sum, { sizes }) => sum + allocated(sizes), allocated(adapter.shared)),
       detail: `${lora.layout.parameterCount} LoRA parameters; moments stay in host memory`,
     },
     {
@@ -91,7 +92,7 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
   const buffers = [
     ...buffersOf(activations, advice.activations),
     ...buffersOf(workspace, advice.workspace),
-    ...buffersOf(adapter, advice.adapter),
+    ...adapter.parts.flatMap(({ part, sizes }) => buffersOf(sizes, advice.adapter, nameOfPart(lora, part))),
     ...buffersOf({ "largest linear layer": base.largestLinear }, advice.base),
   ];
   return {
@@ -122,8 +123,17 @@ function allocated(sizes: Sizes): number {
   return Object.values(sizes).reduce((total, bytes) => total + allocationSize(bytes), 0);
 }
 
-function buffersOf(sizes: Sizes, { advice }: { readonly advice: string }): MemoryPlan["largest"][] {
-  return Object.entries(sizes).map(([name, bytes]) => ({ name, bytes, advice }));
+function buffersOf(
+  sizes: Sizes,
+  { advice }: { readonly advice: string },
+  suffix = "",
+): MemoryPlan["largest"][] {
+  return Object.entries(sizes).map(([name, bytes]) => ({ name: name + suffix, bytes, advice }));
+}
+
+/** A part of one tensor is the one that can exceed a binding: it is told by the tensor's name. */
+function nameOfPart({ layout }: LoraPlan, { firstTensor, endTensor }: AdapterPart): string {
+  return endTensor === firstTensor + 1 ? ` ${layout.tensors[firstTensor]!.name}` : "";
 }
 
 /** Which layers keep their activations, what each one takes, and what it costs that others do not. */

@@ -119,12 +119,24 @@ Deno.test("a plan that does not fit is refused with advice on its largest part",
 });
 
 Deno.test("a buffer that cannot be bound is refused with advice on that buffer", () => {
+  const small = 2 ** 27;
   const wide = planMemory(
     llama2,
     planLora(llama2, loraSchema.parse({ r: 4096, target_modules: "all-linear" })),
-    { ...options, maxTokens: 64 },
+    { ...options, maxTokens: 64, maxTensorBytes: small },
   );
-  const { message } = assertThrows(() => assertFits(wide, null, 2 ** 30, "GPU"), LoraFleetError);
-  assertStringIncludes(message, 'buffer "adapter" needs');
+  const { message } = assertThrows(() => assertFits(wide, null, small, "GPU"), LoraFleetError);
+  const tensor = "base_model.model.model.layers.0.mlp.gate_proj.lora_B.weight";
+  assertStringIncludes(message, `buffer "adapter ${tensor}" needs 172.00 MiB`);
   assertStringIncludes(message, "lower lora.r (4096)");
+});
+
+Deno.test("an adapter that no kernel can bind at once is planned in parts, to the byte", () => {
+  const wide = planLora(llama2, loraSchema.parse({ r: 4096, target_modules: "all-linear" }));
+  const { elementCount, tensors } = wide.layout;
+  assert(4 * elementCount > 9 * 2 ** 30);
+  const plan = planMemory(llama2, wide, { ...options, maxTokens: 64 });
+  assertFits(plan, null, options.maxTensorBytes, "GPU");
+  const group = plan.groups.find(({ name }) => name === "adapter and its gradient")!;
+  assertEquals(group.bytes, 3 * 4 * elementCount + elementCount / 16 + 2 * 4 * tensors.length);
 });

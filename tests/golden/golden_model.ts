@@ -1,5 +1,6 @@
 /** The models of the golden ladder on the GPU, with the goldens' initial adapter. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import type { Gpu } from "../../worker/device/gpu.ts";
 import { testGpu } from "../../worker/device/testing/test_gpu.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";
@@ -11,10 +12,9 @@ export const GOLDEN_MAX_TOKENS = 40;
 /** Loads a case's base model; `changes` overrule the options that its goldens were made with. */
 export async function loadGoldenModel(
   golden: LadderCase,
-  changes: Partial<ModelOptions> & { readonly modelFolder?: string } = {},
+  changes: Partial<ModelOptions> & { readonly modelFolder?: string; readonly gpu?: Gpu } = {},
 ): Promise<LanguageModel> {
-  const gpu = await testGpu();
-  const { modelFolder = golden.modelFolder, ...options } = changes;
+  const { modelFolder = golden.modelFolder, gpu = await testGpu(), ...options } = changes;
   const model = await LanguageModel.load(gpu, await openCheckpoint(modelFolder), {
     lora: golden.lora,
     maxTokens: GOLDEN_MAX_TOKENS,
@@ -26,7 +26,7 @@ export async function loadGoldenModel(
     ...options,
   });
   if (options.lora !== null) {
-    gpu.write(model.flat.adapter, flattenTensors(model.lora.layout, golden.initialAdapter));
+    model.flat.write(flattenTensors(model.lora.layout, golden.initialAdapter));
   }
   return model;
 }
@@ -38,8 +38,8 @@ export async function gradientOf(
   keys: { readonly seed: number; readonly microBatchNumber: number } = { seed: 1, microBatchNumber: 0 },
 ): Promise<{ lossSum: number; gradient: Float32Array }> {
   model.encodeGradient(batch, keys.seed, keys.microBatchNumber);
-  const [loss, gradient] = await model.gpu.readAll([model.workspace.loss, model.flat.gradient]);
-  return { lossSum: new Float32Array(loss!)[0]!, gradient: new Float32Array(gradient!) };
+  const [lossSum] = new Float32Array(await model.gpu.read(model.workspace.loss));
+  return { lossSum: lossSum!, gradient: await model.flat.readGradient() };
 }
 
 /** Logits [tokens, vocabulary] at every token of a micro-batch. */

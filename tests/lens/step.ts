@@ -3,8 +3,7 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { IGNORE_INDEX } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
-import { encodeAccumulateGradient, encodeMaxAbs } from "../../worker/kernels/gradients/gradient_sums.ts";
-import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";
+import { LanguageModel } from "../../worker/model/language_model.ts";
 import { costOf } from "./costs/command_cost.ts";
 import type { KernelCost } from "./costs/kernel_cost.ts";
 import { fakeCheckpoint } from "./fake_checkpoint.ts";
@@ -22,10 +21,13 @@ export interface StepOptions {
   readonly labelShare: number;
   readonly microBatches: number;
   readonly doubleQuantization: boolean;
-  readonly gradientCheckpointing: ModelOptions["gradientCheckpointing"];
+  /** True: all layers are computed again. */
+  readonly gradientCheckpointing: boolean | "where needed";
   /** What the memory plan may take. */
   readonly memoryBytes: number;
 }
+
+const KEPT_LAYERS = { true: 1, false: "all", "where needed": "what fits" } as const;
 
 export interface PricedCommand {
   readonly command: RecordedCommand;
@@ -58,7 +60,7 @@ export async function recordStep(
     maxTokens: options.tokens,
     maxPositions: Math.ceil(options.tokens / options.documents),
     doubleQuantization: options.doubleQuantization,
-    gradientCheckpointing: options.gradientCheckpointing,
+    keptLayers: KEPT_LAYERS[`${options.gradientCheckpointing}`],
     training: true,
     memoryBudgetBytes: options.memoryBytes,
   });
@@ -67,19 +69,12 @@ export async function recordStep(
   device.onSubmit = (commands) =>
     submits.push(commands.map((command) => ({ command, cost: costOf(command) })));
   const { flat, workspace, lora: { layout } } = model;
-  const count = layout.elementCount;
   const batch = microBatchOf(spec, options);
   for (let number = 0; number < options.microBatches; number++) {
     model.encodeGradient(batch, 0, number);
-    gpu.pass.clear(flat.gradientMaxBits);
-    encodeMaxAbs(gpu.pass, { ...flat, maxBits: flat.gradientMaxBits, count });
-    await gpu.readAll([workspace.loss, flat.gradientMaxBits]);
-    encodeAccumulateGradient(gpu.pass, {
-      ...flat,
-      scales: flat.gradientScales,
-      sums: flat.gradientSums,
-      count,
-    });
+    flat.encodeMaxAbs();
+    await gpu.readAll([workspace.loss, flat.maxBits]);
+    flat.encodeAccumulate(new Int8Array(layout.tensors.length));
     gpu.submit();
   }
   await gpu.throwIfFailed("Recording a step");
@@ -91,7 +86,7 @@ export async function recordStep(
     plannedBytes,
     peakBytes,
     loraParameters: layout.parameterCount,
-    adapterBytes: 4 * count,
+    adapterBytes: 4 * layout.elementCount,
     submits,
   };
 }

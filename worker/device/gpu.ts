@@ -10,7 +10,13 @@ import { type GpuOptions, openDevice, type OpenedDevice } from "./open_device.ts
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
 import { allocationSize } from "../../shared/memory/buffer_sizes.ts";
+import { inPieces, type ReadbackParts, withMapped } from "./readback.ts";
 import type { GpuTensor } from "./tensor.ts";
+
+/** Of one call that writes; WebGPU copies it. */
+const PIECE_BYTES = 64 * 2 ** 20;
+/** Of one wait for a reading; it exists twice for a moment. */
+const READ_BYTES = 256 * 2 ** 20;
 
 export class Gpu {
   /** The adapter's name as its driver gives it. */
@@ -25,20 +31,22 @@ export class Gpu {
   readonly #pipelines: Pipelines;
   readonly #buffers = new Set<GPUBuffer>();
   #allocatedBytes = 0;
+  /** Written since the last submit of writes. */
+  #waitingBytes = 0;
 
-  private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice) {
+  private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice, submitTargetMs?: number) {
     this.description = description;
     this.isCpu = isCpu;
     this.subgroupSize = subgroupSize;
     this.#device = device;
     this.#errors = new ErrorScopes(device);
     this.#pipelines = new Pipelines(device);
-    this.pass = new Pass(device, this.#pipelines, { isCpu, subgroupSize });
+    this.pass = new Pass(device, this.#pipelines, { isCpu, subgroupSize }, submitTargetMs);
   }
 
   /** @throws LoraFleetError `no_gpu`, as `openDevice` */
   static async open(options: GpuOptions, open: typeof openDevice = openDevice): Promise<Gpu> {
-    return new Gpu(await open(options));
+    return new Gpu(await open(options), options.submitTargetMs);
   }
 
   /** Bytes of all buffers that are allocated. */
@@ -94,14 +102,20 @@ export class Gpu {
         `writing ${data.byteLength} bytes to "${tensor.label}", which has ${tensor.byteLength}`,
       );
     }
-    if (data.byteLength === 0) return; // Deno's writeBuffer ends the process
-    let bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    if (bytes.length % 4 !== 0) { // WebGPU writes whole words only
-      const padded = new Uint8Array(allocationSize(bytes.length));
-      padded.set(bytes);
-      bytes = padded;
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    // Never without a piece: Deno's writeBuffer ends the process for no bytes.
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+      const piece = wholeWords(bytes.subarray(at, at + PIECE_BYTES));
+      this.#device.queue.writeBuffer(tensor.buffer, tensor.byteOffset + at, piece);
+      this.#waitingBytes += piece.length;
+      if (this.#waitingBytes >= PIECE_BYTES) this.#sendWrites();
     }
-    this.#device.queue.writeBuffer(tensor.buffer, tensor.byteOffset, bytes);
+  }
+
+  /** WebGPU keeps a copy of what was written until the next submit: without one, that is all of a base model. */
+  #sendWrites(): void {
+    this.#device.queue.submit([]);
+    this.#waitingBytes = 0;
   }
 
   /** Submits the recorded commands without waiting for them. */
@@ -118,28 +132,32 @@ export class Gpu {
     return bytes!;
   }
 
+  get #readback(): ReadbackParts {
+    const check = (attempt: string) => this.throwIfFailed(attempt);
+    return { device: this.#device, submits: this.pass.submits, check };
+  }
+
   /** Reads several tensors with one wait: Deno sleeps 10 ms for each. */
   async readAll(tensors: readonly GpuTensor[]): Promise<ArrayBuffer[]> {
     this.pass.submit();
-    const labels = tensors.map(({ label }) => label).join(", ");
-    const size = tensors.reduce((total, { byteLength }) => total + byteLength, 0);
-    const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
-    const staging = this.#device.createBuffer({ label: `staging for ${labels}`, size, usage });
-    try {
-      const encoder = this.#device.createCommandEncoder();
+    return await withMapped(this.#readback, tensors, (bytes) => {
       let at = 0;
-      for (const { buffer, byteOffset, byteLength } of tensors) {
-        encoder.copyBufferToBuffer(buffer, byteOffset, staging, at, byteLength);
-        at += byteLength;
-      }
-      this.#device.queue.submit([encoder.finish()]);
-      await this.throwIfFailed(`Computing "${labels}"`);
-      await staging.mapAsync(GPUMapMode.READ);
-      const mapped = staging.getMappedRange();
-      at = 0;
-      return tensors.map(({ byteLength }) => mapped.slice(at, at += byteLength));
-    } finally {
-      staging.destroy();
+      return tensors.map(({ byteLength }) => bytes.slice(at, at += byteLength).buffer);
+    });
+  }
+
+  /**
+   * As `read`, of tensors that follow each other in `target`, which has their length. Large ones come in pieces, so that they are
+   * not in main memory twice.
+   */
+  async readInto(tensors: readonly GpuTensor[], target: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.pass.submit();
+    let at = 0;
+    for (const pieces of inPieces(tensors, READ_BYTES)) {
+      await withMapped(this.#readback, pieces, (bytes) => {
+        target.set(bytes, at);
+        at += bytes.length;
+      });
     }
   }
 
@@ -160,4 +178,12 @@ export class Gpu {
     this.pass.close();
     this.#device.destroy();
   }
+}
+
+/** WebGPU writes whole words only. */
+function wholeWords(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (bytes.length % 4 === 0) return bytes;
+  const padded = new Uint8Array(allocationSize(bytes.length));
+  padded.set(bytes);
+  return padded;
 }

@@ -6,7 +6,7 @@ import evaluations from "../../tests/golden/ladder/evaluation/evaluation.json" w
 import type { Example } from "../../shared/data/packing/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import { readAdapter } from "../files/adapter_file.ts";
-import { flattenAdapter } from "../model/adapter_flat.ts";
+import { flattenAdapter } from "../model/adapter/adapter_flat.ts";
 import { TrainingEngine } from "./training_engine.ts";
 import type { EngineSpec } from "./engine.ts";
 

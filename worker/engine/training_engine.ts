@@ -4,7 +4,6 @@ import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { labelWeight, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
-import { encodeAccumulateGradient, encodeMaxAbs } from "../kernels/gradients/gradient_sums.ts";
 import { gradientCheckOf, tiesToEven } from "./gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
@@ -53,7 +52,7 @@ export class TrainingEngine implements Engine {
     const initial = pissaStart?.slice() ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights);
     const state = new OptimizerState(layout, initial);
     this.#loaded = { spec, gpu, model, state, pissaStart };
-    gpu.write(model.flat.adapter, state.adapter);
+    model.flat.write(state.adapter);
     const digest = state.digest("current");
     const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
     return {
@@ -88,39 +87,35 @@ export class TrainingEngine implements Engine {
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
     const { gpu, model, spec } = this.#ready();
-    const { flat, workspace, lora } = model;
+    const { flat, workspace } = model;
     model.encodeGradient(batch, spec.seed, microBatchNumber);
-    const { gradientMaxBits: maxBits } = flat;
-    gpu.pass.clear(maxBits);
-    encodeMaxAbs(gpu.pass, { ...flat, maxBits, count: lora.layout.elementCount });
-    const [loss, maxAbs] = await gpu.readAll([workspace.loss, maxBits]);
+    flat.encodeMaxAbs();
+    const [loss, maxAbs] = await gpu.readAll([workspace.loss, flat.maxBits]);
     const [lossSum, correctCount] = new Float32Array(loss!);
     const counts = { labelCount: labelWeight(batch), correctCount: correctCount! };
     return { lossSum: lossSum!, ...counts, maxAbs: new Float32Array(maxAbs!) };
   }
 
   async gradientDigest(): Promise<string> {
-    const { gpu, model } = this.#ready();
-    return gradientDigestOf(await gpu.read(model.flat.gradient));
+    const gradient = await this.#ready().model.flat.readGradient();
+    return gradientDigestOf(gradient.buffer);
   }
 
   async gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
-    const { gpu, model } = this.#ready();
-    const gradient = new Float32Array(await gpu.read(model.flat.gradient));
+    const { model } = this.#ready();
+    const gradient = await model.flat.readGradient();
     return gradientCheckOf(model.lora.layout, gradient, exponents, seed, tiesToEven);
   }
 
   async accumulate(exponents: Int8Array): Promise<void> {
-    const { gpu, model: { flat, lora } } = this.#ready();
-    const { gradientScales: scales, gradientSums: sums } = flat;
-    gpu.write(scales, Float32Array.from(exponents, (exponent) => 2 ** -exponent));
-    encodeAccumulateGradient(gpu.pass, { ...flat, scales, sums, count: lora.layout.elementCount });
+    const { gpu, model: { flat } } = this.#ready();
+    flat.encodeAccumulate(exponents);
     gpu.submit();
   }
 
   async takeSums(): Promise<Int32Array> {
     const loaded = this.#ready();
-    const sums = new Int32Array(await loaded.gpu.read(loaded.model.flat.gradientSums));
+    const sums = await loaded.model.flat.readSums();
     clearSums(loaded);
     return sums;
   }
@@ -138,9 +133,9 @@ export class TrainingEngine implements Engine {
   }
 
   async commit(): Promise<void> {
-    const { gpu, model, state } = this.#ready();
+    const { model, state } = this.#ready();
     state.commit();
-    gpu.write(model.flat.adapter, state.adapter);
+    model.flat.write(state.adapter);
   }
 
   async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
@@ -153,9 +148,9 @@ export class TrainingEngine implements Engine {
 
   async importState(imported: TrainingState): Promise<{ digest: string }> {
     const loaded = this.#ready();
-    const { gpu, model, state } = loaded;
+    const { model, state } = loaded;
     state.import(imported);
-    gpu.write(model.flat.adapter, state.adapter);
+    model.flat.write(state.adapter);
     clearSums(loaded); // they belong to the replaced state
     return { digest: state.digest("current") };
   }
@@ -199,6 +194,6 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
 function clearSums({ gpu, model }: Loaded): void {
-  gpu.pass.clear(model.flat.gradientSums);
+  model.flat.encodeClearSums();
   gpu.submit();
 }

@@ -3,7 +3,7 @@ import type { Example } from "../../shared/data/packing/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
-import { flattenAdapter } from "../model/adapter_flat.ts";
+import { flattenAdapter } from "../model/adapter/adapter_flat.ts";
 import type { Adapter } from "../files/adapter_file.ts";
 import { Generator } from "../model/generation/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
@@ -50,7 +50,7 @@ export async function loadForEvaluation(
       : null,
     fullPrecision,
   });
-  if (adapter !== null) gpu.write(model.flat.adapter, flattenAdapter(model.lora.layout, adapter));
+  if (adapter !== null) model.flat.write(flattenAdapter(model.lora.layout, adapter));
   return model;
 }
 
@@ -66,7 +66,7 @@ function denseBytes(spec: TransformerSpec): number {
 export function withoutAdapter(model: LanguageModel, start: Adapter | null = null): void {
   const { layout } = model.lora;
   const flat = start === null ? new Float32Array(layout.elementCount) : flattenAdapter(layout, start);
-  model.gpu.write(model.flat.adapter, flat);
+  model.flat.write(flat);
 }
 
 /** Mean cross entropy over the labels of all documents, in nats; null without labels. */

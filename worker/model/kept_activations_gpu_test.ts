@@ -37,7 +37,7 @@ async function load(gpu: Gpu, folder: string, changes: Partial<ModelOptions> = {
     ...{ doubleQuantization: true, keptLayers: "what fits", memoryBudgetBytes: null, ...changes },
   });
   const { elementCount } = model.lora.layout;
-  gpu.write(model.flat.adapter, Float32Array.from({ length: elementCount }, (_, i) => 0.02 * Math.sin(i)));
+  model.flat.write(Float32Array.from({ length: elementCount }, (_, i) => 0.02 * Math.sin(i)));
   return model;
 }
 
@@ -127,12 +127,12 @@ Deno.test("layers below the lowest one with LoRA are not kept, and the gradient 
   // LoRA everywhere, with zeros in the layers below.
   const all = await load(gpu, folder.folder, { lora: whole });
   const adapter = new Map(
-    unflattenTensors(model.lora.layout, new Float32Array(await gpu.read(model.flat.adapter))),
+    unflattenTensors(model.lora.layout, await model.flat.readAdapter()),
   );
   for (const { name, shape } of all.lora.layout.tensors) {
     if (!adapter.has(name)) adapter.set(name, new Float32Array(shape[0] * shape[1]));
   }
-  gpu.write(all.flat.adapter, flattenTensors(all.lora.layout, adapter));
+  all.flat.write(flattenTensors(all.lora.layout, adapter));
   const expected = await gradientOf(all, batch);
   assertEquals(found.lossSum, expected.lossSum);
   const expectedTensors = unflattenTensors(all.lora.layout, expected.gradient);

@@ -65,7 +65,7 @@ export class LanguageModel {
   readonly weights: BaseWeights;
   readonly layers: readonly DecoderLayer[];
   readonly workspace: Workspace;
-  /** The flat adapter, its gradient and the integer sums. */
+  /** The adapter, its gradient and the integer sums. */
   readonly flat: ModelBuffers["flat"];
   readonly planText: string;
   readonly plannedBytes: number;
@@ -97,7 +97,7 @@ export class LanguageModel {
     const { workspace, flat } = buffers;
     this.workspace = workspace;
     this.flat = flat;
-    this.layers = bindLayers(spec, lora, weights, flat.adapter, options.training ? flat.gradient : null);
+    this.layers = bindLayers(spec, lora, weights, flat, options.training);
   }
 
   /**
@@ -133,7 +133,7 @@ export class LanguageModel {
   }
 
   /**
-   * Records forward and backward of the summed loss: afterwards `flat.gradient` holds the gradient of all LoRA tensors and
+   * Records forward and backward of the summed loss: afterwards `flat` holds the gradient of all LoRA tensors and
    * `workspace.loss` the loss.
    * @param microBatchNumber keys the dropout masks together with `seed`
    */

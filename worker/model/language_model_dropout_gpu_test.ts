@@ -56,7 +56,7 @@ async function checkDifferences(name: LadderCaseName, start: number): Promise<vo
     const norm = Math.hypot(...direction);
     assert(norm > 0, name);
     const lossAt = async (distance: number) => {
-      model.gpu.write(model.flat.adapter, adapter.map((value, i) => value + distance * direction[i]! / norm));
+      model.flat.write(adapter.map((value, i) => value + distance * direction[i]! / norm));
       return (await gradientOf(model, document, keys)).lossSum;
     };
     const slope = async (h: number) => (await lossAt(h) - await lossAt(-h)) / (2 * h);

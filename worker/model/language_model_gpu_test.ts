@@ -58,7 +58,7 @@ Deno.test("the base model alone equals the model with a zero adapter", async () 
   const { batch } = golden.batches[0]!;
   const alone = await loadGoldenModel(golden, { training: false, lora: null });
   const zero = await loadGoldenModel(golden, { training: false });
-  zero.gpu.write(zero.flat.adapter, new Float32Array(zero.lora.layout.elementCount));
+  zero.flat.write(new Float32Array(zero.lora.layout.elementCount));
   assertEquals(await allLogits(alone, batch), await allLogits(zero, batch));
 });
 

@@ -3,12 +3,13 @@
  * gets a gradient; A and B do.
  */
 import type { Pass } from "../device/pass.ts";
-import { type GpuTensor, sliceTensor } from "../device/tensor.ts";
+import type { GpuTensor } from "../device/tensor.ts";
 import type { CounterKey } from "../kernels/elementwise/counter_hash.ts";
 import { encodeDropout } from "../kernels/elementwise/dropout.ts";
 import { encodeMatmul } from "../kernels/matmul/matmul.ts";
 import { encodeNf4Matmul } from "../kernels/matmul/nf4_matmul.ts";
 import type { LoraPlan } from "../../shared/memory/lora_plan.ts";
+import type { FlatAdapter } from "./adapter/flat_adapter.ts";
 import type { BaseLinear } from "./weights.ts";
 
 /** LoRA of one linear layer on the GPU: parts of the flat adapter and of the flat gradient. */
@@ -47,20 +48,18 @@ interface Call {
 /** LoRA's tensors by linear layer, cut out of the flat adapter and gradient. */
 export function bindLora(
   plan: LoraPlan,
-  adapter: GpuTensor,
-  gradient: GpuTensor | null,
+  flat: Pick<FlatAdapter, "tensorAt">,
+  training: boolean,
 ): Map<string, LoraTensors> {
-  const slice = (flat: GpuTensor, tensorIndex: number): GpuTensor => {
-    const { name, shape: [rows, columns], offset } = plan.layout.tensors[tensorIndex]!;
-    return sliceTensor(flat, name, offset * 4, rows * columns * 4);
-  };
+  // Without training nothing reads or writes them.
+  const gradient = training ? "gradient" : "adapter";
   const bound = new Map<string, LoraTensors>();
   for (const [name, { index, a, b, rank, scale }] of plan.modules) {
     bound.set(name, {
-      a: slice(adapter, a),
-      b: slice(adapter, b),
-      dA: slice(gradient ?? adapter, a),
-      dB: slice(gradient ?? adapter, b),
+      a: flat.tensorAt("adapter", a),
+      b: flat.tensorAt("adapter", b),
+      dA: flat.tensorAt(gradient, a),
+      dB: flat.tensorAt(gradient, b),
       rank,
       scale,
       moduleIndex: index,

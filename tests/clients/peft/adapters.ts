@@ -20,7 +20,7 @@ for (const name of LADDER_CASES) {
     const ladder = loadLadderCase(name);
     const model = await loadGoldenModel(ladder);
     const { layout } = model.lora;
-    model.gpu.write(model.flat.adapter, flattenTensors(layout, ladder.finalAdapter));
+    model.flat.write(flattenTensors(layout, ladder.finalAdapter));
     const tensors = layout.tensors.map(({ name, shape }) => (
       { name, shape, data: ladder.finalAdapter.get(name)! }
     ));

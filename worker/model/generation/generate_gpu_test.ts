@@ -51,7 +51,7 @@ for (const name of LADDER_CASES) {
     const { prompts, answers } = JSON.parse(await Deno.readTextFile(goldenPath("generation.json")));
     const golden = loadLadderCase(name);
     const model = await loadGoldenModel(golden, { training: false });
-    model.gpu.write(model.flat.adapter, flattenTensors(model.lora.layout, golden.finalAdapter));
+    model.flat.write(flattenTensors(model.lora.layout, golden.finalAdapter));
     const known = prompts.map((prompt: number[]) =>
       Uint32Array.from(prompt, (token) => token % model.spec.vocabSize)
     );

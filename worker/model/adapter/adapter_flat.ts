@@ -1,7 +1,7 @@
 /** An adapter's tensors in the flat order in which the GPU has them. */
-import { LoraFleetError, quote } from "../../shared/errors.ts";
-import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
-import type { Adapter } from "../files/adapter_file.ts";
+import { LoraFleetError, quote } from "../../../shared/errors.ts";
+import type { GradientLayout } from "../../../shared/model/gradient_layout.ts";
+import type { Adapter } from "../../files/adapter_file.ts";
 
 /**
  * @returns [layout.elementCount], padding zero

@@ -1,11 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { LADDER_CASES, loadLadderCase } from "../../tests/golden/golden.ts";
-import { flattenTensors } from "../../tests/golden/golden.ts";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LADDER_CASES, loadLadderCase } from "../../../tests/golden/golden.ts";
+import { flattenTensors } from "../../../tests/golden/golden.ts";
+import { LoraFleetError } from "../../../shared/errors.ts";
 import { flattenAdapter } from "./adapter_flat.ts";
-import { type Adapter, readAdapter } from "../files/adapter_file.ts";
-import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { planLora } from "../../shared/memory/lora_plan.ts";
+import { type Adapter, readAdapter } from "../../files/adapter_file.ts";
+import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
+import { planLora } from "../../../shared/memory/lora_plan.ts";
 
 for (const name of LADDER_CASES) {
   Deno.test(`${name}: PEFT's adapter lies where its own configuration places it`, async () => {
