@@ -24,7 +24,7 @@
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { exitWithHelp } from "../documents/head_help.ts";
-import { hardwareOf } from "./cards.ts";
+import { timedHardwareOf } from "./timed_hardware.ts";
 import { parseLensOptions } from "./options.ts";
 import { reportJson, reportText } from "./report.ts";
 import { recordStep } from "./step.ts";
@@ -33,7 +33,7 @@ exitWithHelp(import.meta.url);
 
 async function main(): Promise<void> {
   const options = parseLensOptions(Deno.args);
-  const record = await recordStep(options.spec, hardwareOf(options.card, options.memoryBytes), options);
+  const record = await recordStep(options.spec, timedHardwareOf(options.card, options.memoryBytes), options);
   console.log(
     options.json ? JSON.stringify(reportJson(options, record), null, 2) : reportText(options, record),
   );

@@ -66,16 +66,15 @@ export async function recordStep(
   });
   gpu.submit();
   const submits: PricedCommand[][] = [];
+  const { layout } = model.lora;
+  const batch = microBatchOf(spec, options);
+  // The first micro-batches tell the worker the speed of a GPU that has a clock.
+  const teaching = hardware.secondsOf === undefined ? 0 : MICRO_BATCHES_THAT_TEACH;
+  for (let number = 0; number < teaching; number++) await computeMicroBatch(model, batch, number);
   device.onSubmit = (commands) =>
     submits.push(commands.map((command) => ({ command, cost: costOf(command) })));
-  const { flat, workspace, lora: { layout } } = model;
-  const batch = microBatchOf(spec, options);
   for (let number = 0; number < options.microBatches; number++) {
-    model.encodeGradient(batch, 0, number);
-    flat.encodeMaxAbs();
-    await gpu.readAll([workspace.loss, flat.maxBits]);
-    flat.encodeAccumulate(new Int8Array(layout.tensors.length));
-    gpu.submit();
+    await computeMicroBatch(model, batch, number);
   }
   await gpu.throwIfFailed("Recording a step");
   const { planText, plannedBytes } = model;
@@ -89,6 +88,17 @@ export async function recordStep(
     adapterBytes: 4 * layout.elementCount,
     submits,
   };
+}
+
+const MICRO_BATCHES_THAT_TEACH = 2;
+
+async function computeMicroBatch(model: LanguageModel, batch: MicroBatch, number: number): Promise<void> {
+  const { gpu, flat, workspace, lora: { layout } } = model;
+  model.encodeGradient(batch, 0, number);
+  flat.encodeMaxAbs();
+  await gpu.readAll([workspace.loss, flat.maxBits]);
+  flat.encodeAccumulate(new Int8Array(layout.tensors.length));
+  gpu.submit();
 }
 
 /** Documents of equal length, the last one shorter if they do not divide; tokens from all over the vocabulary. */

@@ -1,8 +1,8 @@
 /** Reads a dispatch's params and names its tensors, at its submit: not before then are its params in their buffer. */
-import type { PendingCommand } from "./fake_encoder.ts";
+import type { PendingCommand, PendingMark } from "./fake_encoder.ts";
 import type { RecordedCommand } from "./recorded.ts";
 
-export function decodeCommand(command: PendingCommand): RecordedCommand {
+export function decodeCommand(command: Exclude<PendingCommand, PendingMark>): RecordedCommand {
   if (command.kind !== "pending") return command;
   const { program, params: { entries: [uniform] }, paramsOffset, tensors, groups } = command;
   const words = uniform!.buffer.words(uniform!.offset + paramsOffset, 4 * program.params.length);

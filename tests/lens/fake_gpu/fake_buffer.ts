@@ -45,7 +45,7 @@ export class FakeBuffer {
   }
 
   getMappedRange(): ArrayBuffer {
-    return new ArrayBuffer(this.size);
+    return this.#contents?.buffer ?? new ArrayBuffer(this.size);
   }
 
   unmap(): void {}

@@ -4,7 +4,12 @@
  */
 import { FakeBuffer } from "./fake_buffer.ts";
 import { bindGroupOf, bindingProblems, type FakeLayout } from "./fake_binding.ts";
-import { type FakeBindGroup, FakeCommandEncoder, type PendingCommand } from "./fake_encoder.ts";
+import {
+  type FakeBindGroup,
+  FakeCommandEncoder,
+  type FakeQuerySet,
+  type PendingCommand,
+} from "./fake_encoder.ts";
 import { FakeErrors } from "./fake_errors.ts";
 import { decodeCommand } from "./decode_command.ts";
 import { parseProgram, type Program, type RecordedCommand } from "./recorded.ts";
@@ -24,11 +29,13 @@ export interface FakeHardware {
   readonly description: string;
   readonly memoryBytes: number;
   readonly limits: FakeLimits;
+  /** Seconds that commands of a submit take; left out, the device has no clock. */
+  readonly secondsOf?: (commands: readonly RecordedCommand[]) => number;
 }
 
 export class FakeDevice {
+  readonly features: ReadonlySet<string>;
   readonly lost = new Promise<never>(() => {});
-  readonly features = new Set<string>();
   readonly limits: FakeLimits;
   readonly queue: { readonly submit: unknown; readonly writeBuffer: unknown };
   /** Called with each submit's commands. */
@@ -37,10 +44,12 @@ export class FakeDevice {
   readonly #errors = new FakeErrors();
   #allocatedBytes = 0;
   #peakBytes = 0;
+  #seconds = 0;
 
   constructor(hardware: FakeHardware) {
     this.#hardware = hardware;
     this.limits = hardware.limits;
+    this.features = new Set(hardware.secondsOf === undefined ? [] : ["timestamp-query"]);
     this.queue = {
       submit: (buffers: readonly PendingCommand[][]) => this.#submit(buffers.flat()),
       writeBuffer: this.#write.bind(this),
@@ -81,6 +90,10 @@ export class FakeDevice {
       this.#errors.raise("validation", `${storage} storage buffers in a layout`);
     }
     return { accesses };
+  }
+
+  createQuerySet({ count }: GPUQuerySetDescriptor): FakeQuerySet {
+    return { times: new BigUint64Array(count), destroy: () => {} };
   }
 
   createPipelineLayout(): object {
@@ -142,7 +155,17 @@ export class FakeDevice {
 
   #submit(pending: readonly PendingCommand[]): void {
     const limit = this.limits.maxComputeWorkgroupsPerDimension;
-    const commands = pending.map(decodeCommand);
+    const commands: RecordedCommand[] = [];
+    const secondsOf = this.#hardware.secondsOf ?? (() => 0);
+    for (const command of pending) {
+      if (command.kind === "mark") {
+        const nanoseconds = 1e9 * (this.#seconds + secondsOf(commands));
+        command.times[command.index] = BigInt(Math.round(nanoseconds));
+      } else {
+        commands.push(decodeCommand(command));
+      }
+    }
+    this.#seconds += secondsOf(commands);
     for (const command of commands) {
       if (command.kind !== "dispatch" || Math.max(...command.groups) <= limit) continue;
       this.#errors.raise("validation", `${command.program.label}: ${command.groups} workgroups`);

@@ -11,6 +11,11 @@ export interface FakeBindGroup {
   }[];
 }
 
+export interface FakeQuerySet {
+  readonly times: BigUint64Array<ArrayBuffer>;
+  destroy(): void;
+}
+
 /** A dispatch before its submit: its params lie in a buffer that is written until then. */
 export interface PendingDispatch {
   readonly kind: "pending";
@@ -21,13 +26,36 @@ export interface PendingDispatch {
   readonly groups: readonly [number, number, number];
 }
 
-export type PendingCommand = PendingDispatch | RecordedMove;
+/** The GPU's clock at its place among the commands. */
+export interface PendingMark {
+  readonly kind: "mark";
+  readonly times: BigUint64Array;
+  readonly index: number;
+}
+
+export type PendingCommand = PendingDispatch | PendingMark | RecordedMove;
 
 export class FakeCommandEncoder {
   readonly commands: PendingCommand[] = [];
 
-  beginComputePass(): FakeComputePass {
+  beginComputePass({ timestampWrites }: GPUComputePassDescriptor = {}): FakeComputePass {
+    const { querySet, endOfPassWriteIndex: index } = timestampWrites ?? {};
+    if (index !== undefined) {
+      const { times } = querySet as unknown as FakeQuerySet;
+      this.commands.push({ kind: "mark", times, index });
+    }
     return new FakeComputePass(this.commands);
+  }
+
+  /** At once: what is resolved was submitted before. */
+  resolveQuerySet(
+    { times }: FakeQuerySet,
+    first: number,
+    count: number,
+    to: FakeBuffer,
+    offset: number,
+  ): void {
+    to.write(offset, new Uint8Array(times.slice(first, first + count).buffer));
   }
 
   copyBufferToBuffer(
@@ -38,8 +66,10 @@ export class FakeCommandEncoder {
     byteLength: number,
   ): void {
     // What was written by the host alone travels along; a kernel's results are not known.
-    if (from.size === to.size && fromOffset === 0 && toOffset === 0 && from.size <= 4096) {
-      to.write(0, new Uint8Array(from.words(0, from.size).slice().buffer));
+    const isWhole = from.size === to.size && fromOffset === 0 && toOffset === 0 && from.size <= 4096;
+    const isTimes = (from.usage & GPUBufferUsage.QUERY_RESOLVE) !== 0;
+    if (isWhole || isTimes) {
+      to.write(toOffset, new Uint8Array(from.words(fromOffset, byteLength).slice().buffer));
     }
     this.commands.push({ kind: "copy", label: `${from.label} → ${to.label}`, byteLength });
   }

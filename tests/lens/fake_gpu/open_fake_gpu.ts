@@ -8,7 +8,7 @@ export async function openFakeGpu(hardware: FakeHardware): Promise<{ gpu: Gpu; d
   const adapter = {
     info: { description: hardware.description, vendor: "", device: "", isFallbackAdapter: false },
     limits: hardware.limits,
-    features: new Set<string>(),
+    features: device.features,
     requestDevice: () => Promise.resolve(device),
   };
   const real = Object.getOwnPropertyDescriptor(navigator, "gpu");
