@@ -24,6 +24,10 @@ export class FakeBuffer {
     return this.#isDestroyed;
   }
 
+  get keepsContents(): boolean {
+    return this.#contents !== null;
+  }
+
   /** Keeps the bytes if the buffer is small. */
   write(offset: number, bytes: Uint8Array): void {
     this.#contents?.set(bytes, offset);
