@@ -101,6 +101,12 @@ export async function runPreparationChild(
   }
 }
 
+/** As `runPreparationChild`, with so many threads; null: as many as file and machine call for. */
+export function preparationWith(threads: number | null): typeof runPreparationChild {
+  return (request, options) =>
+    runPreparationChild(threads === null ? request : { ...request, threads }, options);
+}
+
 function spawn({ outputPath }: PreparationRequest, options: PreparationChildOptions): Deno.ChildProcess {
   const { script = new URL("./preparation_process.ts", import.meta.url), maxHeapMib } = options;
   const folder = outputPath.slice(0, outputPath.lastIndexOf("/"));
@@ -109,7 +115,7 @@ function spawn({ outputPath }: PreparationRequest, options: PreparationChildOpti
       ...["run", "-q", "--no-prompt", "--no-check"],
       ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
       // Relative to its working folder: a path with a comma could not be in the list.
-      ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority"],
+      ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority,systemMemoryInfo"],
       ...maxHeapMib === undefined ? [] : [`--v8-flags=--max-old-space-size=${maxHeapMib}`],
       fromFileUrl(script),
     ],

@@ -5,7 +5,7 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { parseJobRequest } from "../../job_request/parse.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
-import { type PreparationChildOptions, runPreparationChild } from "./preparation_child.ts";
+import { type PreparationChildOptions, preparationWith, runPreparationChild } from "./preparation_child.ts";
 import { runHere } from "./preparation_fixture.ts";
 import { openPreparedCache } from "./prepared_cache.ts";
 
@@ -61,13 +61,13 @@ async function scripted(folder: string, code: string): Promise<URL> {
   return new URL(`file://${folder}/script.ts`);
 }
 
-Deno.test("a process prepares the same bytes as this one would", () =>
+Deno.test("a process with threads prepares the same bytes as this one would", () =>
   withFolder(async (folder) => {
     const comma = `${folder}/a,b`;
     await openPreparedCache(comma, systemClock);
     const options = { clock: systemClock, signal: patient, onProgress: () => {} };
     const inChild = await requestFor(folder, TRAIN, { max_seq_length: 64 }, `${comma}/child.rows`);
-    await runPreparationChild(inChild, options);
+    await preparationWith(2)(inChild, options);
     await runHere({ ...inChild, outputPath: `${comma}/here.rows` }, options);
     assertEquals(await Deno.readFile(`${comma}/child.rows`), await Deno.readFile(`${comma}/here.rows`));
   }));
@@ -109,16 +109,18 @@ Deno.test("a cancelled preparation ends at once, in the middle of a row of megab
 
 Deno.test("a process that runs out of memory is a failure with its reason, and ends no other process", () =>
   withFolder(async (folder) => {
-    const script = await scripted(
-      folder,
-      "const kept = []; while (true) kept.push({ at: kept.length, text: String(Math.random()) });",
-    );
-    const error = await assertRejects(
-      () => run(folder, TRAIN, {}, { script, maxHeapMib: 64 }),
-      LoraFleetError,
-      "more memory",
-    );
-    assertEquals([error.code, error.param], ["does_not_fit", "training_file"]);
+    const greedy =
+      "const kept = []; while (true) kept.push({ at: kept.length, text: String(Math.random()) });";
+    const inThread = `new Worker("data:text/javascript,${encodeURIComponent(greedy)}", { type: "module" });`;
+    for (const code of [greedy, inThread]) {
+      const script = await scripted(folder, code);
+      const error = await assertRejects(
+        () => run(folder, TRAIN, {}, { script, maxHeapMib: 64 }),
+        LoraFleetError,
+        "more memory",
+      );
+      assertEquals([error.code, error.param], ["does_not_fit", "training_file"]);
+    }
   }));
 
 Deno.test("a process that the system kills is a failure with its reason", () =>
