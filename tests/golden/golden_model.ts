@@ -1,5 +1,6 @@
 /** The models of the golden ladder on the GPU, with the goldens' initial adapter. */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import type { Gpu } from "../../worker/device/gpu.ts";
 import { testGpu } from "../../worker/device/testing/test_gpu.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";
@@ -11,10 +12,9 @@ export const GOLDEN_MAX_TOKENS = 40;
 /** Loads a case's base model; `changes` overrule the options that its goldens were made with. */
 export async function loadGoldenModel(
   golden: LadderCase,
-  changes: Partial<ModelOptions> & { readonly modelFolder?: string } = {},
+  changes: Partial<ModelOptions> & { readonly modelFolder?: string; readonly gpu?: Gpu } = {},
 ): Promise<LanguageModel> {
-  const gpu = await testGpu();
-  const { modelFolder = golden.modelFolder, ...options } = changes;
+  const { modelFolder = golden.modelFolder, gpu = await testGpu(), ...options } = changes;
   const model = await LanguageModel.load(gpu, await openCheckpoint(modelFolder), {
     lora: golden.lora,
     maxTokens: GOLDEN_MAX_TOKENS,

@@ -3,7 +3,7 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { IGNORE_INDEX } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
-import { LanguageModel, type ModelOptions } from "../../worker/model/language_model.ts";
+import { LanguageModel } from "../../worker/model/language_model.ts";
 import { costOf } from "./costs/command_cost.ts";
 import type { KernelCost } from "./costs/kernel_cost.ts";
 import { fakeCheckpoint } from "./fake_checkpoint.ts";
@@ -21,10 +21,13 @@ export interface StepOptions {
   readonly labelShare: number;
   readonly microBatches: number;
   readonly doubleQuantization: boolean;
-  readonly gradientCheckpointing: ModelOptions["gradientCheckpointing"];
+  /** True: all layers are computed again. */
+  readonly gradientCheckpointing: boolean | "where needed";
   /** What the memory plan may take. */
   readonly memoryBytes: number;
 }
+
+const KEPT_LAYERS = { true: 1, false: "all", "where needed": "what fits" } as const;
 
 export interface PricedCommand {
   readonly command: RecordedCommand;
@@ -57,7 +60,7 @@ export async function recordStep(
     maxTokens: options.tokens,
     maxPositions: Math.ceil(options.tokens / options.documents),
     doubleQuantization: options.doubleQuantization,
-    gradientCheckpointing: options.gradientCheckpointing,
+    keptLayers: KEPT_LAYERS[`${options.gradientCheckpointing}`],
     training: true,
     memoryBudgetBytes: options.memoryBytes,
   });

@@ -10,7 +10,7 @@ import { type GpuOptions, openDevice, type OpenedDevice } from "./open_device.ts
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
 import { allocationSize } from "../../shared/memory/buffer_sizes.ts";
-import { inPieces, withMapped } from "./readback.ts";
+import { inPieces, type ReadbackParts, withMapped } from "./readback.ts";
 import type { GpuTensor } from "./tensor.ts";
 
 /** Of one call that writes; WebGPU copies it. */
@@ -34,19 +34,19 @@ export class Gpu {
   /** Written since the last submit of writes. */
   #waitingBytes = 0;
 
-  private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice) {
+  private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice, submitTargetMs?: number) {
     this.description = description;
     this.isCpu = isCpu;
     this.subgroupSize = subgroupSize;
     this.#device = device;
     this.#errors = new ErrorScopes(device);
     this.#pipelines = new Pipelines(device);
-    this.pass = new Pass(device, this.#pipelines, { isCpu, subgroupSize });
+    this.pass = new Pass(device, this.#pipelines, { isCpu, subgroupSize }, submitTargetMs);
   }
 
   /** @throws LoraFleetError `no_gpu`, as `openDevice` */
   static async open(options: GpuOptions, open: typeof openDevice = openDevice): Promise<Gpu> {
-    return new Gpu(await open(options));
+    return new Gpu(await open(options), options.submitTargetMs);
   }
 
   /** Bytes of all buffers that are allocated. */
@@ -132,12 +132,17 @@ export class Gpu {
     return bytes!;
   }
 
+  get #readback(): ReadbackParts {
+    const check = (attempt: string) => this.throwIfFailed(attempt);
+    return { device: this.#device, submits: this.pass.submits, check };
+  }
+
   /** Reads several tensors with one wait: Deno sleeps 10 ms for each. */
   async readAll(tensors: readonly GpuTensor[]): Promise<ArrayBuffer[]> {
     this.pass.submit();
-    return await withMapped(this.#device, tensors, (attempt) => this.throwIfFailed(attempt), (mapped) => {
+    return await withMapped(this.#readback, tensors, (bytes) => {
       let at = 0;
-      return tensors.map(({ byteLength }) => mapped.slice(at, at += byteLength));
+      return tensors.map(({ byteLength }) => bytes.slice(at, at += byteLength).buffer);
     });
   }
 
@@ -149,9 +154,9 @@ export class Gpu {
     this.pass.submit();
     let at = 0;
     for (const pieces of inPieces(tensors, READ_BYTES)) {
-      await withMapped(this.#device, pieces, (attempt) => this.throwIfFailed(attempt), (mapped) => {
-        target.set(new Uint8Array(mapped), at);
-        at += mapped.byteLength;
+      await withMapped(this.#readback, pieces, (bytes) => {
+        target.set(bytes, at);
+        at += bytes.length;
       });
     }
   }

@@ -5,6 +5,8 @@ import type { Processor } from "./processor.ts";
 export interface GpuOptions {
   /** Accept an adapter that computes on the CPU (lavapipe, SwiftShader). */
   readonly allowCpu: boolean;
+  /** The time that a submit aims at; left out, 100 ms. */
+  readonly submitTargetMs?: number;
 }
 
 export interface OpenedDevice extends Processor {
@@ -42,10 +44,11 @@ export async function openDevice({ allowCpu }: GpuOptions): Promise<OpenedDevice
   return { device: await requestDevice(gpuAdapter, []), description, isCpu, subgroupSize: 0 };
 }
 
-function requestDevice(gpuAdapter: GPUAdapter, requiredFeatures: GPUFeatureName[]): Promise<GPUDevice> {
-  const { limits } = gpuAdapter;
+/** With the GPU's own clock where it has one: it measures submits. */
+function requestDevice(gpuAdapter: GPUAdapter, needed: GPUFeatureName[]): Promise<GPUDevice> {
+  const { limits, features } = gpuAdapter;
   return gpuAdapter.requestDevice({
-    requiredFeatures,
+    requiredFeatures: features.has("timestamp-query") ? [...needed, "timestamp-query"] : needed,
     requiredLimits: {
       maxBufferSize: limits.maxBufferSize,
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,

@@ -1,19 +1,25 @@
 /** Copies tensors back to main memory through a buffer that both sides can see. */
+import type { Submits } from "./submits/submits.ts";
 import type { GpuTensor } from "./tensor.ts";
 
-/**
- * Hands `use` the bytes of all tensors, one after the other; they are valid until it returns.
- * @param check throws if a command failed, naming the attempt
- */
+export interface ReadbackParts {
+  readonly device: GPUDevice;
+  /** Learns from what was measured of the submits before. */
+  readonly submits: Pick<Submits, "measuredBytes" | "resolve" | "learn">;
+  /** Throws if a command failed, naming the attempt. */
+  readonly check: (attempt: string) => Promise<void>;
+}
+
+/** Hands `use` the bytes of all tensors, one after the other; they are valid until it returns. */
 export async function withMapped<T>(
-  device: GPUDevice,
+  { device, submits, check }: ReadbackParts,
   tensors: readonly GpuTensor[],
-  check: (attempt: string) => Promise<void>,
-  use: (mapped: ArrayBuffer) => T,
+  use: (bytes: Uint8Array<ArrayBuffer>) => T,
 ): Promise<T> {
   const labels = tensors.map(({ label }) => label).join(", ");
-  const size = tensors.reduce((total, { byteLength }) => total + byteLength, 0);
+  const byteLength = tensors.reduce((total, { byteLength }) => total + byteLength, 0);
   const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
+  const size = byteLength + submits.measuredBytes;
   const staging = device.createBuffer({ label: `staging for ${labels}`, size, usage });
   try {
     const encoder = device.createCommandEncoder();
@@ -22,10 +28,13 @@ export async function withMapped<T>(
       encoder.copyBufferToBuffer(buffer, byteOffset, staging, at, byteLength);
       at += byteLength;
     }
+    submits.resolve(encoder, staging, byteLength);
     device.queue.submit([encoder.finish()]);
     await check(`Computing "${labels}"`);
     await staging.mapAsync(GPUMapMode.READ);
-    return use(staging.getMappedRange());
+    const mapped = staging.getMappedRange();
+    submits.learn(mapped.slice(byteLength), byteLength);
+    return use(new Uint8Array(mapped, 0, byteLength));
   } finally {
     staging.destroy();
   }

@@ -28,6 +28,7 @@ export interface FakeHardware {
 
 export class FakeDevice {
   readonly lost = new Promise<never>(() => {});
+  readonly features = new Set<string>();
   readonly limits: FakeLimits;
   readonly queue: { readonly submit: unknown; readonly writeBuffer: unknown };
   /** Called with each submit's commands. */

@@ -32,7 +32,8 @@ type Call<Name extends "forward" | "dq" | "dkv"> = KernelArguments<AttentionKern
  */
 export function encodeAttention(pass: Pass, call: Call<"forward">): void {
   const { forward, forwardGroups } = kernelsFor(pass, call);
-  pass.dispatch(forward, call, forwardGroups(call.queryCount, call.headCount));
+  const { queryCount, headCount } = call;
+  pass.dispatch(forward, call, forwardGroups(queryCount, headCount), flopsOf(call, queryCount, 2));
 }
 
 /**
@@ -45,8 +46,17 @@ export function encodeAttention(pass: Pass, call: Call<"forward">): void {
  */
 export function encodeAttentionBackward(pass: Pass, call: Call<"dq"> & Call<"dkv">): void {
   const { dq, dkv, backwardGroups } = kernelsFor(pass, call);
-  pass.dispatch(dq, call, backwardGroups(call.tokenCount, call.headCount));
-  pass.dispatch(dkv, call, backwardGroups(call.tokenCount, call.kvHeadCount));
+  const { tokenCount, headCount, kvHeadCount } = call;
+  pass.dispatch(dq, call, backwardGroups(tokenCount, headCount), flopsOf(call, tokenCount, 3));
+  pass.dispatch(dkv, call, backwardGroups(tokenCount, kvHeadCount), flopsOf(call, tokenCount, 4));
+}
+
+/**
+ * Floating-point operations of a causal pass: `products` of each query with the keys up to its own. With several documents or a
+ * window there are fewer.
+ */
+function flopsOf({ headCount, headDim }: HeadSizes, tokens: number, products: number): number {
+  return products * headCount * headDim * tokens * (tokens + 1);
 }
 
 type HeadSizes = Pick<Call<"forward">, "headCount" | "kvHeadCount" | "headDim" | "softCap" | "variant">;

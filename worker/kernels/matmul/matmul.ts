@@ -4,7 +4,7 @@ import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor, Tensors } from "../../device/tensor.ts";
 import { type FloatFormat, HALF_WGSL } from "../elementwise/half_floats.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { chooseTile, type MatmulShape, type Tile, tileGrid } from "./tile.ts";
+import { chooseTile, flopsOf, type MatmulShape, type Tile, tileGrid } from "./tile.ts";
 import { tileConstants } from "./tile_constants.ts";
 
 /** The operands in memory, row-major: `nt` a [m, k], b [n, k] · `nn` a [m, k], b [k, n] · `tn` a [k, m], b [k, n]. */
@@ -54,5 +54,6 @@ export function encodeMatmul(
     ACCUMULATE: accumulate,
     BIAS: bias !== undefined,
   };
-  pass.dispatch(variantOf(constants), { ...call, alpha, bias: bias ?? call.b }, tileGrid(tile, call));
+  const args = { ...call, alpha, bias: bias ?? call.b };
+  pass.dispatch(variantOf(constants), args, tileGrid(tile, call), flopsOf(call));
 }

@@ -4,7 +4,7 @@ import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor } from "../../device/tensor.ts";
 import { CODEBOOK_WGSL } from "./nf4_codebook.ts";
 import source from "./matmul.wgsl" with { type: "text" };
-import { chooseTile, type Tile, tileGrid } from "./tile.ts";
+import { chooseTile, flopsOf, type Tile, tileGrid } from "./tile.ts";
 import { tileConstants } from "./tile_constants.ts";
 
 /** A weight [rows, columns] in NF4, as bitsandbytes packs it. */
@@ -71,5 +71,5 @@ export function encodeNf4Matmul(pass: Pass, call: {
   };
   const params = { ...shape, alpha: 1, nested_offset };
   const tensors = { a, codes, absmax, nested_absmax, dynamic_map, bias, out };
-  pass.dispatch(variantOf(constants), { ...params, ...tensors }, tileGrid(tile, shape));
+  pass.dispatch(variantOf(constants), { ...params, ...tensors }, tileGrid(tile, shape), flopsOf(shape));
 }

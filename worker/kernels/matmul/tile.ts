@@ -87,3 +87,8 @@ export function tileGrid(tile: Tile, { m, n }: MatmulShape): [number, number] {
   const { rows, columns } = tileSize(tile);
   return [Math.ceil(n / columns), Math.ceil(m / rows)];
 }
+
+/** Floating-point operations of the product, multiplications and additions. */
+export function flopsOf({ m, n, k }: MatmulShape): number {
+  return 2 * m * n * k;
+}

@@ -1,0 +1,89 @@
+/** The submits of one device: when the next one is due, how long each lasted, and how long the next ones will. */
+import { type Clock, systemClock } from "../../../shared/clock.ts";
+import { durationsOf, SubmitClock } from "./submit_clock.ts";
+import { SubmitPacer, type SubmitPacerOptions } from "./submit_pacer.ts";
+
+/** Deno sleeps that long after the GPU is done. */
+const WAIT_MS = 10;
+
+/** A longer read takes time of its own, which is no measure of the submits before it. */
+const SHORT_READ_BYTES = 2 ** 20;
+
+/** Since the device was opened. */
+export interface SubmitStats {
+  readonly count: number;
+  /** Measured where the GPU has a clock, else expected. */
+  readonly longestMs: number;
+}
+
+export class Submits {
+  readonly #pacer: SubmitPacer;
+  readonly #clock: SubmitClock | null;
+  readonly #time: Clock;
+  /** The first submit since the queue was empty. */
+  #startedAt: number | null = null;
+  #stats: SubmitStats = { count: 0, longestMs: 0 };
+
+  constructor(device: GPUDevice, options: SubmitPacerOptions & { readonly time?: Clock }) {
+    this.#pacer = new SubmitPacer(options);
+    this.#clock = SubmitClock.of(device);
+    this.#time = options.time ?? systemClock;
+  }
+
+  get stats(): SubmitStats {
+    return this.#stats;
+  }
+
+  /** Whether what is recorded must be submitted before `flops` more of a kernel are. */
+  isDue(kernel: string, flops: number): boolean {
+    return this.#pacer.isDue(kernel, flops);
+  }
+
+  /** A dispatch was recorded. */
+  add(kernel: string, flops: number): void {
+    this.#pacer.add(kernel, flops);
+  }
+
+  /** `encoder` begins the next submit. */
+  begin(encoder: GPUCommandEncoder): void {
+    this.#clock?.mark(encoder);
+  }
+
+  /** `encoder` holds all of a submit. */
+  end(encoder: GPUCommandEncoder): void {
+    this.#clock?.mark(encoder);
+    this.#pacer.submitted();
+    this.#startedAt ??= this.#time.now();
+  }
+
+  /** The bytes that `resolve` copies. */
+  get measuredBytes(): number {
+    return this.#clock?.byteLength ?? 0;
+  }
+
+  /** Copies what was measured to a buffer that is read next. */
+  resolve(encoder: GPUCommandEncoder, target: GPUBuffer, byteOffset: number): void {
+    this.#clock?.resolve(encoder, target, byteOffset);
+  }
+
+  /**
+   * The queue is empty.
+   * @param measured the bytes that `resolve` copied
+   * @param readBytes that were read with them
+   */
+  learn(measured: ArrayBuffer, readBytes: number): void {
+    const submits = this.#pacer.take();
+    const passedMs = this.#time.now() - (this.#startedAt ?? this.#time.now()) - WAIT_MS;
+    this.#startedAt = null;
+    const durations = durationsOf(new BigUint64Array(measured));
+    if (durations.some((duration) => duration !== null)) this.#pacer.learn(submits, durations);
+    else if (readBytes <= SHORT_READ_BYTES && passedMs > 0) this.#pacer.learnTotal(submits, passedMs);
+    const longest = submits.map(({ predictedMs }, index) => durations[index] ?? predictedMs);
+    const { count, longestMs } = this.#stats;
+    this.#stats = { count: count + submits.length, longestMs: Math.max(longestMs, ...longest) };
+  }
+
+  close(): void {
+    this.#clock?.close();
+  }
+}
