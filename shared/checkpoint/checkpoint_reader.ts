@@ -41,7 +41,7 @@ export interface Checkpoint {
   ): Promise<Float32Array>;
   /** A tensor's bytes in order, of the type that `dtypeOf` names; a piece is valid until the next one. Throws as `readTensor`. */
   readPieces(name: string, expectedShape: readonly number[]): AsyncIterable<Uint8Array<ArrayBuffer>>;
-  /** Where a linear layer's weight is to be quantised from; null if it is stored in NF4. Throws as `readLinear`. */
+  /** Where a linear layer's weight can be quantised from; null if it cannot, as where it is stored in NF4. Throws as `readLinear`. */
   linearPlace(name: string, outFeatures: number, inFeatures: number): StoredLinear | null;
   /**
    * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it, with or without double quantisation.

@@ -1,7 +1,6 @@
 /** Adapters beyond what a kernel binds at once, through the real encode path: planned, allocated and trained in parts. */
 import { assert, assertEquals } from "@std/assert";
 import { CARD_TENSOR_BYTES } from "../../coordinator/estimate/cards.ts";
-import { hardwareOf } from "./cards.ts";
 import { parseLensOptions } from "./options.ts";
 import { recordStep } from "./step.ts";
 
@@ -13,7 +12,7 @@ const CASES = [
 for (const { args, parameters, parts } of CASES) {
   Deno.test(`${args}: a step is planned, and no kernel binds more than a card can`, async () => {
     const options = parseLensOptions(args.split(" "));
-    const record = await recordStep(options.spec, hardwareOf(options.card, options.memoryBytes), options);
+    const record = await recordStep(options.spec, options.card, options);
     assertEquals(record.loraParameters, parameters);
     assert(record.adapterBytes > CARD_TENSOR_BYTES);
     assert(record.plannedBytes < options.memoryBytes);
