@@ -103,7 +103,6 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       const { file, stored } = expect(name, expectedShape);
       return file.readFloat32Range(stored, first, count);
     },
-    // deno-lint-ignore require-await -- as above
     async *readPieces(name, expectedShape) {
       const { file, stored } = expect(name, expectedShape);
       yield* file.readPieces(stored);
