@@ -103,6 +103,7 @@ export interface StepEngine {
    * gradient or an uncommitted update.
    */
   evaluate(batch: MicroBatch): Promise<EvaluationResult>;
+  /** The committed state, to be read only. It stays as it is: later updates go into other memory. */
   exportState(): Promise<TrainingState>;
   /** Makes `state` the current one; discards gradient sums and an uncommitted update. */
   importState(state: TrainingState): Promise<{ digest: string }>;

@@ -128,7 +128,7 @@ export class TrainingEngine implements Engine {
 
   async update(request: UpdateRequest): Promise<UpdateResult> {
     const { state } = this.#ready();
-    const gradientNorm = state.update(request);
+    const gradientNorm = await state.update(request);
     return { gradientNorm, digest: request.isCompared === false ? "" : state.digest("next") };
   }
 
@@ -168,6 +168,7 @@ export class TrainingEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    this.#loaded?.state.close();
     this.#gpu?.close();
     this.#gpu = null;
     this.#loaded = null;
