@@ -21,6 +21,7 @@ import {
   type PlanOptions,
 } from "../../shared/memory/buffer_sizes.ts";
 import { formatBytes } from "../../shared/memory/format_bytes.ts";
+import { storedTableFormats } from "../../shared/memory/table_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
 import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
 import { planMemory } from "../../shared/memory/memory_plan.ts";
@@ -33,7 +34,7 @@ import { checkPositions } from "./rope_table.ts";
 import { NO_REGULARISATION, type Regularisation, trainingPass } from "./regularisation.ts";
 import { type BaseWeights, type LoadableCheckpoint, loadBaseWeights } from "./weights.ts";
 
-export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "keptLayers"> {
+export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "keptLayers" | "tables"> {
   /** Layers that keep their activations: so many, or as many as fit. The gradient has the same bits with any number. */
   readonly keptLayers: number | "all" | "what fits";
   /** Null: the base model alone, which cannot be trained. */
@@ -261,11 +262,13 @@ function budgetLines({ memoryBudgetBytes, headroomBytes = 0, budgetSource }: Mod
   return [`${source}, ${formatBytes(memoryBudgetBytes)}${left}`];
 }
 
-function planModel(gpu: Gpu, { spec, storedDoubleQuantization }: LoadableCheckpoint, wanted: ModelOptions) {
+function planModel(gpu: Gpu, checkpoint: LoadableCheckpoint, wanted: ModelOptions) {
+  const { spec, storedDoubleQuantization, dtypeOf } = checkpoint;
   const lora = planLora(spec, wanted.lora);
   checkPositions(spec, wanted.maxPositions);
   const doubleQuantization = storedDoubleQuantization ?? wanted.doubleQuantization;
-  const sizes = { ...wanted, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
+  const tables = storedTableFormats(spec, dtypeOf);
+  const sizes = { ...wanted, tables, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
   const { memoryBudgetBytes, headroomBytes = 0 } = wanted;
   const budgetBytes = memoryBudgetBytes === null ? null : memoryBudgetBytes - headroomBytes;
   const keptLayers = wanted.keptLayers === "all"
