@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { checkServers } from "../shared/bus/nats_servers.ts";
 import { LoraFleetError, messageOf, quote, usage } from "../shared/errors.ts";
 import type { LeaveRules } from "./fleet/leaving.ts";
+import type { Nf4CacheSettings } from "./files/linears/nf4_cache.ts";
 import type { OwnPod } from "./fleet/own_pod.ts";
 import { type HubSettings, readHubSettings } from "../shared/hub/hub_settings.ts";
 
@@ -24,6 +25,8 @@ export interface WorkerConfig {
   readonly tlsCaPath: string | null;
   /** The source of base models from the hub, and its cache on this machine. */
   readonly hub: HubSettings;
+  /** Base models in NF4, kept for the next start; null: none. */
+  readonly nf4Cache: Nf4CacheSettings | null;
   /** Renewed by each heartbeat; null: no such file. */
   readonly aliveFile: string | null;
   /** Null: all that the device reports. */
@@ -47,6 +50,8 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
   --nats-url <url>          the broker's address, if not the one that the join
                             URL returns: a leaf node of this region           LORAFLEET_NATS_URL
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
+  --quantized-cache-gib <n> base models in NF4 that are kept in that folder for
+                            the next start: so much at most (50); off: none   LORAFLEET_QUANTIZED_CACHE_GIB
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
   --leave-when-idle <min>   leave after so long without a job that runs here  LORAFLEET_LEAVE_WHEN_IDLE
@@ -72,6 +77,7 @@ const OPTIONS = {
   "tls-ca": { type: "string" },
   "nats-url": { type: "string" },
   "cache-folder": { type: "string" },
+  "quantized-cache-gib": { type: "string" },
   "memory-budget-mib": { type: "string" },
   "leave-when-idle": { type: "string" },
   "leave-at": { type: "string" },
@@ -99,6 +105,9 @@ export function parseConfig(
   if (name === "" || name.length > 200) {
     throw usage("name", `--name is ${quote(name)}; 1 to 200 characters are needed`);
   }
+  const cacheFolder = resolve(
+    values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env),
+  );
   return {
     joinUrl: joinUrlOf(values.join ?? env("LORAFLEET_JOIN")),
     name,
@@ -106,7 +115,8 @@ export function parseConfig(
     ignoreGpu: values["ignore-gpu"] ?? isOn("LORAFLEET_IGNORE_GPU"),
     natsUrl: natsUrlOf(values["nats-url"] ?? env("LORAFLEET_NATS_URL")),
     tlsCaPath: values["tls-ca"] ?? env("LORAFLEET_TLS_CA"),
-    cacheFolder: resolve(values["cache-folder"] ?? env("LORAFLEET_CACHE_FOLDER") ?? defaultCacheFolder(env)),
+    cacheFolder,
+    nf4Cache: nf4CacheOf(values["quantized-cache-gib"] ?? env("LORAFLEET_QUANTIZED_CACHE_GIB"), cacheFolder),
     aliveFile: env("LORAFLEET_ALIVE_FILE"),
     hub: readHubSettings(env),
     memoryBudgetBytes: budget === null ? null : mib(budget) * 2 ** 20,
@@ -177,6 +187,19 @@ function natsUrlOf(text: string | null): string | null {
 function defaultCacheFolder(env: (name: string) => string | null): string {
   const home = env("HOME") ?? env("USERPROFILE") ?? ".";
   return join(env("XDG_CACHE_HOME") ?? join(home, ".cache"), "lorafleet");
+}
+
+/** A dozen base models of 7B. */
+const DEFAULT_CACHE_GIB = 50;
+
+function nf4CacheOf(text: string | null, cacheFolder: string): Nf4CacheSettings | null {
+  if (text === "off" || text === "0") return null;
+  const gib = text === null ? DEFAULT_CACHE_GIB : /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (gib > 0 && gib <= 2 ** 20) return { folder: join(cacheFolder, "nf4"), maxBytes: gib * 2 ** 30 };
+  const message = `--quantized-cache-gib is ${quote(text)}; GiB above 0 and up to ${
+    2 ** 20
+  }, or off, are needed`;
+  throw usage("quantized-cache-gib", message);
 }
 
 function mib(text: string): number {

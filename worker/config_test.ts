@@ -23,6 +23,7 @@ Deno.test("the join URL is all that is needed", () => {
       offline: false,
       cacheFolder: "/home/a/.cache/huggingface/hub",
     },
+    nf4Cache: { folder: "/home/a/.cache/lorafleet/nf4", maxBytes: 50 * 2 ** 30 },
     aliveFile: null,
     memoryBudgetBytes: null,
     leaving: { idleMs: null, at: null },
@@ -38,6 +39,7 @@ Deno.test("an option wins over its variable; an empty variable is none", () => {
     LORAFLEET_IGNORE_GPU: "yes",
     LORAFLEET_CACHE_FOLDER: "/cache",
     LORAFLEET_MEMORY_BUDGET_MIB: "",
+    LORAFLEET_QUANTIZED_CACHE_GIB: "off",
     HF_ENDPOINT: "https://hub.example/",
     HF_TOKEN: "hf_secret",
     HF_HUB_OFFLINE: "1",
@@ -57,6 +59,7 @@ Deno.test("an option wins over its variable; an empty variable is none", () => {
       offline: true,
       cacheFolder: "/xdg/huggingface/hub",
     },
+    nf4Cache: null,
     aliveFile: null,
     memoryBudgetBytes: 3 * 2 ** 20,
     leaving: { idleMs: null, at: null },
@@ -83,6 +86,17 @@ Deno.test("a worker leaves by itself when its owner says so; only where RunPod s
   assertEquals(parse(["--leave-when-idle", "0.5"], onPod)!.leaving.idleMs, 30_000);
 });
 
+Deno.test("the NF4 cache lies in the cache's folder, with a limit, or is off", () => {
+  const cacheOf = (...args: string[]) =>
+    parse(["--join", JOIN, "--cache-folder", "/c", ...args], { LORAFLEET_QUANTIZED_CACHE_GIB: "2.5" })!
+      .nf4Cache;
+  assertEquals(cacheOf(), { folder: "/c/nf4", maxBytes: 2.5 * 2 ** 30 });
+  assertEquals([cacheOf("--quantized-cache-gib", "off"), cacheOf("--quantized-cache-gib", "0")], [
+    null,
+    null,
+  ]);
+});
+
 Deno.test("help asks for nothing else", () => assertEquals(parse(["--help"]), null));
 
 Deno.test("what is wrong is named with what would be right", () => {
@@ -94,6 +108,7 @@ Deno.test("what is wrong is named with what would be right", () => {
     [["--join", JOIN, "--name", "a".repeat(201)], "name", "1 to 200 characters"],
     [["--join", JOIN, "--memory-budget-mib", "1.5"], "memory-budget-mib", `is "1.5"; a whole number from 1`],
     [["--join", JOIN, "--memory-budget-mib", "0"], "memory-budget-mib", "whole number"],
+    [["--join", JOIN, "--quantized-cache-gib", "much"], "quantized-cache-gib", `is "much"; GiB above 0`],
     [["--join", JOIN, "--leave-when-idle", "0"], "leave-when-idle", `is "0"; minutes above 0`],
     [["--join", JOIN, "--leave-at", "2026-01-31 18:00"], "leave-at", "a time with its zone is needed"],
     [["--join", JOIN, "--leave-at", "2026-13-31T18:00Z"], "leave-at", `is "2026-13-31T18:00Z"`],

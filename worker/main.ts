@@ -52,7 +52,10 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
       newIncarnation,
     },
     newEngine: () => startEngineThread(),
-    engineLimits: { allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
+    engineLimits: {
+      ...{ allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
+      nf4Cache: config.nf4Cache,
+    },
     findBaseModel: (reply, job, signal) => models.find(reply, job, signal),
     writeCheckpoint: createCheckpointWriter({ ...common, cacheFolder }),
     measure: createExportMeasurer({ ...common, cacheFolder, models, allowCpu: config.allowCpu }),

@@ -39,7 +39,7 @@ export interface Checkpoint {
     first: number,
     count: number,
   ): Promise<Float32Array>;
-  /** Where a linear layer's weight is to be quantised from; null if it is stored in NF4. Throws as `readLinear`. */
+  /** Where a linear layer's weight can be quantised from; null if it cannot, as where it is stored in NF4. Throws as `readLinear`. */
   linearPlace(name: string, outFeatures: number, inFeatures: number): StoredLinear | null;
   /**
    * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it, with or without double quantisation.

@@ -15,6 +15,7 @@ import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { Regularisation } from "../model/regularisation.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
+import type { Nf4CacheSettings } from "../files/linears/nf4_cache.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 
 export interface EngineSpec {
@@ -39,6 +40,10 @@ export interface EngineSpec {
   readonly allowCpu: boolean;
   /** Refuse a memory plan above this many bytes. Null: the device's limit. */
   readonly memoryBudgetBytes: number | null;
+  /** Where base models in NF4 are kept for the next start; null or left out: nowhere. */
+  readonly nf4Cache?: Nf4CacheSettings | null;
+  /** Names the contents of the base model's weights in the cache; left out: not cached. */
+  readonly weightsHash?: string;
 }
 
 export interface LoadedEngine {
@@ -51,6 +56,8 @@ export interface LoadedEngine {
   /** The memory plan as text, for the log. */
   readonly planText: string;
   readonly plannedBytes: number;
+  /** What went wrong without stopping the load: a damaged cache, a full disk. */
+  readonly warnings?: readonly string[];
 }
 
 export interface EvaluationResult {
@@ -96,6 +103,7 @@ export interface StepEngine {
    * gradient or an uncommitted update.
    */
   evaluate(batch: MicroBatch): Promise<EvaluationResult>;
+  /** The committed state, to be read only. It stays as it is: later updates go into other memory. */
   exportState(): Promise<TrainingState>;
   /** Makes `state` the current one; discards gradient sums and an uncommitted update. */
   importState(state: TrainingState): Promise<{ digest: string }>;

@@ -16,7 +16,7 @@ async function answer(call: EngineCall): Promise<void> {
   try {
     const method: (...args: never[]) => Promise<unknown> = engine[call.method];
     const value = await method.apply(engine, call.args as never[]);
-    // The engine returns copies, never arrays that it still uses, so they can be transferred.
+    // The engine returns copies, which can be transferred, and arrays in shared memory, which all threads see.
     send({ id: call.id, ok: true, value }, buffersIn(value));
   } catch (thrown) {
     send({ id: call.id, ok: false, error: failureOf(thrown) });

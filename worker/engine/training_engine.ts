@@ -7,11 +7,12 @@ import { Gpu } from "../device/gpu.ts";
 import { gradientCheckOf, tiesToEven } from "./gradient_check.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
+import { openLinears } from "../files/linears/open_linears.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import { writeTrainingState } from "../optimizer/training_state_file.ts";
 import { isPissa } from "../../shared/job/pissa.ts";
-import { openPissaBase, type PissaBase } from "./pissa/pissa_base.ts";
+import { openPissaBase } from "./pissa/pissa_base.ts";
 import { pissaResult, tensorsOf } from "./pissa/pissa_result.ts";
 import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
@@ -41,7 +42,7 @@ export class TrainingEngine implements Engine {
 
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
-    const { model, pissa } = await this.#loadModel(spec).catch(async (thrown) => {
+    const { model, pissa, linears } = await this.#loadModel(spec).catch(async (thrown) => {
       await this.close(); // or the GPU would keep the uploaded part
       throw thrown;
     });
@@ -53,20 +54,22 @@ export class TrainingEngine implements Engine {
     this.#loaded = { spec, gpu, model, state, pissaStart };
     model.flat.write(state.adapter);
     const digest = state.digest("current");
-    const texts = pissa === null ? [planText] : [planText, pissa.text()];
+    const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
     return {
       ...{ layout, digest, gpuDescription: gpu.description, plannedBytes },
       planText: texts.join("\n"),
+      ...linears.warnings.length > 0 && { warnings: linears.warnings },
       ...pissaStart === null
         ? {}
         : { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
     };
   }
 
-  async #loadModel(spec: EngineSpec): Promise<{ model: LanguageModel; pissa: PissaBase | null }> {
+  async #loadModel(spec: EngineSpec) {
     const stored = await openCheckpoint(spec.modelFolder);
     const pissa = isPissa(spec.lora) ? openPissaBase(stored, spec.modelFolder, spec.lora) : null;
-    const checkpoint = pissa?.checkpoint ?? stored;
+    using linears = await openLinears(pissa?.checkpoint ?? stored, spec);
+    const { checkpoint } = linears;
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu });
     const model = await LanguageModel.load(gpu, checkpoint, {
       lora: spec.lora,
@@ -79,7 +82,7 @@ export class TrainingEngine implements Engine {
       ...(spec.regularisation && { regularisation: spec.regularisation }),
       ...budgetOf(spec, gpu),
     });
-    return { model, pissa };
+    return { model, pissa, linears };
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
@@ -125,7 +128,7 @@ export class TrainingEngine implements Engine {
 
   async update(request: UpdateRequest): Promise<UpdateResult> {
     const { state } = this.#ready();
-    const gradientNorm = state.update(request);
+    const gradientNorm = await state.update(request);
     return { gradientNorm, digest: request.isCompared === false ? "" : state.digest("next") };
   }
 
@@ -165,6 +168,7 @@ export class TrainingEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    this.#loaded?.state.close();
     this.#gpu?.close();
     this.#gpu = null;
     this.#loaded = null;

@@ -96,6 +96,37 @@ Deno.test("an engine that failed to load refuses calls, and can load a different
   await engine.close();
 });
 
+Deno.test("the second load reads the NF4 cache and has the same gradients; a damaged file is told and quantised again", async () => {
+  const folder = await Deno.makeTempDir();
+  const engine = new TrainingEngine();
+  const gradientOf = async (loaded: TrainingEngine) => {
+    await loaded.computeGradient(golden.batches[0]!.batch, 0);
+    return await loaded.gradientDigest();
+  };
+  const load = async () => {
+    const loaded = await engine.load({
+      ...{ ...spec, nf4Cache: { folder, maxBytes: 2 ** 30 }, weightsHash: "0".repeat(64) },
+    });
+    return { ...loaded, gradient: await gradientOf(engine) };
+  };
+  try {
+    await engine.load(spec);
+    const plain = await gradientOf(engine);
+    const [first, second] = [await load(), await load()];
+    assertEquals([first.gradient, second.gradient], [plain, plain]);
+    assertStringIncludes(first.planText, "quantised and kept in");
+    assertStringIncludes(second.planText, "read from");
+    const [{ name }] = [...Deno.readDirSync(folder)] as [Deno.DirEntry];
+    await Deno.truncate(`${folder}/${name}/model.layers.1.mlp.up_proj.weight.nf4`, 1000);
+    const third = await load();
+    assertEquals([third.gradient, third.warnings?.length], [plain, 1]);
+    assertStringIncludes(third.warnings![0]!, "model.layers.1.mlp.up_proj.weight.nf4 has 1000 bytes");
+  } finally {
+    await engine.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("the initial adapter follows from the seed, and its B is zero", async () => {
   const engine = new TrainingEngine();
   const first = await engine.load(spec);

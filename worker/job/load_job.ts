@@ -6,6 +6,7 @@ import type { Runtime } from "../async/runtime.ts";
 import type { Engine, EngineSpec, StepEngine } from "../engine/engine.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
+import { weightsHash } from "../files/linears/weights_hash.ts";
 import { planLine } from "./job_outlook.ts";
 import type { HeldState } from "../step/own_attempt.ts";
 import { innerLoopWork, microBatchWork, type WorkKind } from "../step/work_kinds.ts";
@@ -13,7 +14,7 @@ import { innerLoopWork, microBatchWork, type WorkKind } from "../step/work_kinds
 export interface JobLoaderOptions extends Runtime {
   /** A fresh engine for each job: closing the old one frees all its memory and recovers from GPU failures. */
   readonly newEngine: () => Engine;
-  readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes">;
+  readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes" | "nf4Cache">;
   /** Returns a folder with the job's base model and nothing else. */
   readonly findBaseModel: (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
 }
@@ -46,11 +47,13 @@ export class JobLoader {
     log("info", `loading ${modelFolder}`);
     const { engine, work } = this.#trainerFor(job);
     this.#engine = engine;
-    const { layout, digest, planText, pissaDigest } = await engine.load({
+    const { layout, digest, planText, pissaDigest, warnings = [] } = await engine.load({
       modelFolder,
       ...job.engine,
       ...engineLimits,
+      weightsHash: weightsHash(job.model),
     });
+    for (const warning of warnings) log("warn", warning);
     log("info", `job ${job.jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
     const plan = planLine(job);
     if (plan !== null) log("info", `job ${job.jobId}: ${plan}`);

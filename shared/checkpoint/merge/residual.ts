@@ -33,6 +33,7 @@ export function residualCheckpoint(
   assertUnquantised(checkpoint.storedDoubleQuantization);
   return {
     ...checkpoint,
+    linearPlace: () => null, // a residual is nowhere on disk
     async readLinear(name, rows, columns, { doubleQuantization }) {
       const start = await startOf(name);
       if (start === undefined) {
