@@ -14,7 +14,7 @@
  *   --documents <n>           of equal length in a micro-batch                                     (1)
  *   --labels <share>          share of a document's tokens, at its end, that are trained           (1)
  *   --micro-batches <n>       of a step                                                            (1)
- *   --memory-budget-mib <n>   what the plan may take; the card has what it has                     (95% of the card's)
+ *   --memory-budget-mib <n>   what the plan may take, or "none": a worker finds out by allocating  (95% of the card's)
  *   --gradient-checkpointing, --no-gradient-checkpointing                                          (where needed)
  *   --no-double-quant         absmax values in f32
  *   --neftune-noise-alpha <a>, --label-smoothing-factor <s>                                        (0)

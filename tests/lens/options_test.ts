@@ -22,6 +22,7 @@ Deno.test("options arrive where they belong", () => {
       .split(" "),
   );
   assertEquals([options.documents, options.microBatches, options.gradientCheckpointing], [4, 2, false]);
+  assertEquals(parseLensOptions(["--memory-budget-mib", "none"]).memoryBytes, null);
   assertEquals([options.lora.target_modules, options.memoryBytes], [["q_proj", "v_proj"], 2 ** 30]);
 });
 
@@ -38,6 +39,7 @@ Deno.test("wrong options name themselves, what was given and what is needed", ()
       ["--kernels --isa", "--kernels and --isa are different reports"],
       ["--card all --kernels", "--card all and --kernels are different reports"],
       ["--write-shares --json", "prints nothing"],
+      ["--memory-budget-mib 1.5", 'a whole number above 0 or "none"'],
       ["--colour red", "--help lists the options"],
     ]
   ) {

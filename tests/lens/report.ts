@@ -39,7 +39,9 @@ export function reportText(options: LensOptions, record: StepRecord): string {
     heading(options, record.loraParameters),
     "",
     record.planText,
-    `  of ${(options.memoryBytes / GIB).toFixed(2)} GiB`,
+    options.memoryBytes === null
+      ? "  without a budget"
+      : `  of ${(options.memoryBytes / GIB).toFixed(2)} GiB`,
     "",
     line("kernels", ["dispatches", "workgroups", "TFLOP", "GB", "ms", ""]),
     ...Object.entries(kinds).map(([kind, totals]) => row(kind, totals, stepSeconds)),
