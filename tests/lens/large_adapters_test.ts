@@ -15,7 +15,7 @@ for (const { args, parameters, parts } of CASES) {
     const record = await recordStep(options.spec, options.card, options);
     assertEquals(record.loraParameters, parameters);
     assert(record.adapterBytes > CARD_TENSOR_BYTES);
-    assert(record.plannedBytes < options.memoryBytes);
+    assert(record.plannedBytes < options.memoryBytes!);
     const dispatches = record.submits.flat().flatMap(({ command }) =>
       command.kind === "dispatch" ? [command] : []
     );
