@@ -9,6 +9,7 @@ import { assertAdapterMoved } from "./jobs/results/adapter_check.ts";
 import { type CoordinatorConfig, parseConfig, USAGE } from "./config/config.ts";
 import { trackerSecrets } from "./config/tracker_settings.ts";
 import { connectFleet } from "./start/connect_fleet.ts";
+import { preparationWith } from "./planning/preparation/preparation_child.ts";
 import { checkNewJob } from "./planning/preparation/prepare_rows.ts";
 import { type RunningCoordinator, startCoordinator } from "./start/start.ts";
 import type { CoordinatorParts } from "./start/parts.ts";
@@ -35,7 +36,7 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
     clock: systemClock,
     signal: waiting.signal,
     connectFleet: (...rest) => connectFleet({ clock: systemClock, log }, ...rest),
-    openPreparer: (folder) => openPreparer(folder, systemClock),
+    openPreparer: (folder) => openPreparer(folder, systemClock, preparationWith(config.preparationThreads)),
     checkModel: checkNewJob,
     checkAdapter: assertAdapterMoved,
     log,

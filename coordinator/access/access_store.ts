@@ -10,6 +10,7 @@ import { quarantineSchema, type QuarantineStore } from "./quarantines.ts";
 import { copyDatabase } from "../storage/copy_database.ts";
 import { migrate, type Migration } from "../storage/migrations.ts";
 import { onDatabase, openPrivateDatabase } from "../storage/sqlite.ts";
+import { compileOnce } from "../storage/statements.ts";
 
 export const joinTokenSchema = z.strictObject({
   id: z.string(),
@@ -73,10 +74,11 @@ export const ACCESS_MIGRATIONS: readonly Migration[] = [
 /** `path` may be ":memory:". Throws `storage`. */
 export function openAccessStore(path: string): AccessStore {
   const db = open(path);
+  const compiled = compileOnce(db);
   const write = (sql: string, ...parameters: SQLInputValue[]): void =>
-    onDatabase("store who may join", () => void db.prepare(sql).run(...parameters));
+    onDatabase("store who may join", () => void compiled(sql).run(...parameters));
   const rows = (sql: string, ...parameters: SQLInputValue[]) =>
-    onDatabase("read who may join", () => db.prepare(sql).all(...parameters));
+    onDatabase("read who may join", () => compiled(sql).all(...parameters));
   const select = <T>(schema: z.ZodType<T>, tail: string, ...parameters: SQLInputValue[]): T[] =>
     rows(`SELECT record FROM ${tail}`, ...parameters).map((row) =>
       schema.parse(JSON.parse(z.object({ record: z.string() }).parse(row).record))

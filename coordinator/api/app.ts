@@ -9,7 +9,7 @@ import { addDescribed, type Api, jsonContent, newApi, openRoute } from "./routes
 import { addExportRoutes } from "./routes/exports.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addHealthRoutes } from "./routes/health.ts";
-import { addJobEventRoutes } from "./routes/job_events.ts";
+import { addJobEventRoutes } from "./routes/events/job_events.ts";
 import { addJobOutputRoutes } from "./routes/job_outputs.ts";
 import { addJobRoutes } from "./routes/jobs.ts";
 import { addJoinTokenRoutes } from "./routes/join_tokens.ts";

@@ -25,6 +25,8 @@ export interface CoordinatorConfig extends NatsSettings {
   readonly minFreeBytes: number | null;
   /** What is removed of finished jobs; null: nothing for that reason. */
   readonly retention: { readonly maxAgeDays: number | null; readonly maxBytes: number | null };
+  /** That tokenise a job's data; null: by the data and the machine. */
+  readonly preparationThreads: number | null;
   /** `LORAFLEET_JOIN_TOKEN`: the token of the printed join URL; null: a random one, kept in the data folder. */
   readonly joinToken: string | null;
   /** How long join tokens admit workers; null: without limit. */
@@ -60,6 +62,9 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --model-roots <path>    folder of base models, besides <data-folder>/models;
                           may be given several times (the current folder)     LORAFLEET_MODEL_ROOTS (commas between)
   --max-upload-mib <n>    largest upload (1024)                               LORAFLEET_MAX_UPLOAD_MIB
+  --preparation-threads <n>
+                          threads that tokenise a job's data; 1: none of their own
+                          (by its size, processors, free memory; 6 at most)   LORAFLEET_PREPARATION_THREADS
   --min-free-mib <n>      jobs pause while the data folder's disk has less free; 0:
                           they do not (1 % of the disk, up to 1024)           LORAFLEET_MIN_FREE_MIB
   --retention-days <n>    results and uploads of finished jobs are removed after
@@ -95,6 +100,7 @@ const OPTIONS = {
   "data-folder": { type: "string" },
   "model-roots": { type: "string", multiple: true },
   "max-upload-mib": { type: "string" },
+  "preparation-threads": { type: "string" },
   "min-free-mib": { type: "string" },
   "retention-days": { type: "string" },
   "retention-mib": { type: "string" },
@@ -128,6 +134,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   const joinTokenTtl = values["join-token-ttl"] ?? env("LORAFLEET_JOIN_TOKEN_TTL") ?? "never";
   const maxUploadMib = values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024";
   const minFreeMib = values["min-free-mib"] ?? env("LORAFLEET_MIN_FREE_MIB");
+  const threads = values["preparation-threads"] ?? env("LORAFLEET_PREPARATION_THREADS");
   const natsSettings = readNatsSettings(values, env);
   const config = {
     host,
@@ -142,6 +149,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     apiKeys,
     modelRoots: [...new Set([...roots.map((root) => resolve(root)), join(dataFolder, "models")])],
     maxUploadBytes: integer(maxUploadMib, "max-upload-mib", 1, 2 ** 20) * 2 ** 20,
+    preparationThreads: threads === null ? null : integer(threads, "preparation-threads", 1, 64),
     joinToken: joinTokenOf(env("LORAFLEET_JOIN_TOKEN")),
     minFreeBytes: minFreeMib === null ? null : integer(minFreeMib, "min-free-mib", 0, 2 ** 24) * 2 ** 20,
     retention: retentionOf(

@@ -24,12 +24,14 @@ Deno.test("the defaults serve this machine alone", () => {
     minFreeBytes: null,
     retention: { maxAgeDays: null, maxBytes: null },
     maxUploadBytes: 2 ** 30,
+    preparationThreads: null,
     standby: true,
     joinToken: null,
     joinTokenTtlMs: null,
     natsUrl: null,
     natsCredsPath: null,
     natsCaPath: null,
+    natsDomain: null,
     natsAccount: null,
     natsHost: "127.0.0.1",
     natsPort: 0,
@@ -174,5 +176,17 @@ Deno.test("a join token of one's own is long enough and fits a URL", () => {
     const error = assertThrows(() => parse([], { LORAFLEET_JOIN_TOKEN: token }), LoraFleetError);
     assertEquals(error.param, "join-token");
     assert(!error.message.includes(token), "it is a secret");
+  }
+});
+
+Deno.test("threads of preparations are a number, or are chosen", () => {
+  assertEquals(parse(["--preparation-threads", "1"])!.preparationThreads, 1);
+  assertEquals(parse([], { LORAFLEET_PREPARATION_THREADS: "5" })!.preparationThreads, 5);
+  for (const given of ["0", "65", "1.5", "all"]) {
+    assertThrows(
+      () => parse(["--preparation-threads", given]),
+      LoraFleetError,
+      `--preparation-threads is "${given}"; a whole number from 1 to 64 is needed`,
+    );
   }
 });

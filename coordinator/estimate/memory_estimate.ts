@@ -2,6 +2,7 @@
 import { planLora } from "../../shared/memory/lora_plan.ts";
 import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
 import { type MemoryPlan, planMemory } from "../../shared/memory/memory_plan.ts";
+import type { TableFormats } from "../../shared/memory/table_sizes.ts";
 import { trainedLayers } from "../../shared/memory/trained_layers.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
@@ -29,13 +30,16 @@ export interface MemoryEstimate {
 }
 
 /** What of a planned job decides its memory. */
-export type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation">;
+export type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation"> & {
+  /** Left out: in f32. */
+  readonly tables?: TableFormats;
+};
 
 /** @param availableBytes null if unknown */
 export function estimateMemory(
   name: string,
   model: TransformerSpec,
-  { spec, maxTokensPerMicroBatch: maxHeadRows, maxPositions, evaluation }: Sizes,
+  { spec, maxTokensPerMicroBatch: maxHeadRows, maxPositions, evaluation, tables }: Sizes,
   availableBytes: number | null,
 ): MemoryEstimate {
   const options = {
@@ -45,6 +49,7 @@ export function estimateMemory(
     doubleQuantization: spec.quantization.bnb_4bit_use_double_quant,
     maxTensorBytes: CARD_TENSOR_BYTES,
     training: true,
+    ...tables && { tables },
   };
   const lora = planLora(model, spec.lora);
   const trained = trainedLayers(model, lora);

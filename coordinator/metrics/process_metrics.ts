@@ -27,6 +27,18 @@ export function addProcessMetrics(metrics: Metrics, parts: ProcessParts): void {
   metrics.gauge({ name: "resident_memory_bytes", help: "Resident memory of the process" }, (gauge) => {
     gauge.set(Deno.memoryUsage().rss);
   });
+  const memory = {
+    name: "memory_bytes",
+    help:
+      "Parts of the resident memory: objects that V8 keeps, room that its heap has for them, buffers outside of the heap",
+    labels: ["part"],
+  } as const;
+  metrics.gauge(memory, (gauge) => {
+    const { heapUsed, heapTotal, external } = Deno.memoryUsage();
+    gauge.set({ part: "heap_used" }, heapUsed);
+    gauge.set({ part: "heap" }, heapTotal);
+    gauge.set({ part: "external" }, external);
+  });
   metrics.gauge({ name: "disk_free_bytes", help: "Free where the data folder is" }, async (gauge) => {
     const free = await freeBytes(dataFolder);
     if (free !== null) gauge.set(free);

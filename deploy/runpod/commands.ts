@@ -13,6 +13,8 @@ export interface StatusOptions {
   readonly fleet: string;
   readonly stateFolder: string;
   readonly isJson: boolean;
+  /** The coordinator's API; null: the one that `up` was given. */
+  readonly coordinator: string | null;
 }
 
 export interface LogsOptions {

@@ -28,6 +28,8 @@ const stateSchema = z.strictObject({
   /** Dollars. */
   budget: z.number().nullable(),
   pods: z.array(podRecordSchema),
+  /** The API of the coordinator that the pods join; left out: not known. */
+  coordinator: z.string().optional(),
 });
 export type FleetRecord = z.output<typeof stateSchema>;
 
@@ -86,8 +88,9 @@ export class FleetState implements Disposable {
     return this.pods.filter(({ removedAt }) => removedAt === null);
   }
 
-  async begin(jobId: string | null, budget: number | null): Promise<void> {
-    await this.#write({ ...this.#record, jobId, budget });
+  async begin(jobId: string | null, budget: number | null, coordinator: string | null = null): Promise<void> {
+    const known = coordinator === null ? {} : { coordinator };
+    await this.#write({ ...this.#record, jobId, budget, ...known });
   }
 
   async add(pod: PodRecord): Promise<void> {

@@ -19,6 +19,8 @@ const secrets = createRedactor();
 const print = (line: string) => console.log(secrets.redact(line));
 const printError = (line: string) => console.error(secrets.redact(line));
 
+const COORDINATOR_MS = 15_000;
+
 interface Signals {
   readonly first: AbortSignal;
   readonly second: AbortSignal;
@@ -84,6 +86,19 @@ async function runUp(options: UpOptions, connection: Connection): Promise<number
   }
 }
 
+/** Of a coordinator that answers soon. */
+const workersFor = (signal: AbortSignal) => async (coordinator: string): Promise<unknown> => {
+  const late = AbortSignal.timeout(COORDINATOR_MS);
+  const key = env("LORAFLEET_API_KEY") ?? null;
+  try {
+    return await new ApiClient(coordinator, AbortSignal.any([signal, late]), key).json("/v1/workers");
+  } catch (thrown) {
+    if (!late.aborted) throw thrown;
+    const message = `the coordinator at ${coordinator} has not answered in ${COORDINATOR_MS / 1000} s`;
+    throw new LoraFleetError("timeout", message);
+  }
+};
+
 async function run(options: Options): Promise<number> {
   const connection = connect();
   if (options.kind === "up") return await runUp(options, connection);
@@ -92,8 +107,9 @@ async function run(options: Options): Promise<number> {
   const world = { connection, print, signal };
   try {
     if (options.kind === "down") await down(options, world);
-    else if (options.kind === "status") await status(options, world);
-    else await logs(options, world);
+    else if (options.kind === "status") {
+      await status(options, { ...world, askForWorkers: workersFor(signal) });
+    } else await logs(options, world);
     return 0;
   } catch (thrown) {
     if (exitCode() === null || options.kind === "down") throw thrown;

@@ -30,7 +30,7 @@ up
   --env <name[=value]>    for the workers; without a value: as it is here; may be given several times
   --yes                   do not ask
 
-status  --json
+status  --json  --coordinator <url>   (the API of the join URL in LORAFLEET_JOIN, or as up had it)
 logs    --pod <name or id>  --follow  --tail <lines>   (100)
 down    --all  --patience <minutes>   all fleets; how long a RunPod that is away is asked again   (10)
 
@@ -64,7 +64,7 @@ const UP = {
   ...{ "volume": text, "data-center": text, "registry": text, "yes": flag },
   "env": { type: "string", multiple: true },
 } as const;
-const STATUS = { ...COMMON, "json": flag } as const;
+const STATUS = { ...COMMON, "json": flag, "coordinator": text } as const;
 const LOGS = { ...COMMON, "pod": text, "follow": flag, "tail": text } as const;
 const DOWN = { ...COMMON, "all": flag, "patience": text } as const;
 
@@ -85,7 +85,10 @@ export function parseOptions(args: readonly string[], environment: Env): Options
   if (foreign !== undefined) throw usage(foreign, `--${foreign} is not an option of ${command}`);
   if (values.help === true) return null;
   const common = commonOptions(values, env);
-  if (command === "status") return { kind: "status", ...common, isJson: values.json === true };
+  if (command === "status") {
+    const coordinator = coordinatorOf(values.coordinator, env);
+    return { kind: "status", ...common, isJson: values.json === true, coordinator };
+  }
   if (command === "logs") {
     const tail = numberOf("tail", values.tail, { isWhole: true, min: 0, max: 5000 }) ?? 100;
     return { kind: "logs", ...common, pod: values.pod ?? null, isFollowing: values.follow === true, tail };
@@ -183,6 +186,13 @@ function isLocal({ hostname }: URL): boolean {
 /** The API whose join URL it is. */
 function apiOf(joinUrl: string): string | null {
   return isSecret(joinUrl) ? null : joinUrl.replace(/\/join\/[^/]+$/, "");
+}
+
+/** Whom `status` asks; null: not said here. */
+function coordinatorOf(given: string | undefined, env: Env): string | null {
+  if (given !== undefined) return originOf(given);
+  const joinUrl = env("LORAFLEET_JOIN");
+  return joinUrl !== undefined && URL.canParse(joinUrl) ? apiOf(joinUrl) : null;
 }
 
 function originOf(given: string): string {

@@ -77,6 +77,7 @@ Deno.test("every option arrives", () => {
   });
   assertEquals(parse(["status", "--json"], { XDG_STATE_HOME: "/x" }) as unknown, {
     ...{ kind: "status", fleet: "default", stateFolder: "/x/lorafleet/runpod", isJson: true },
+    coordinator: null,
   });
 });
 

@@ -111,7 +111,7 @@ function quotation(
 /** Makes this command the one that is at work on the fleet. Throws `conflict`. */
 async function takeOver(
   state: FleetState,
-  { fleet, jobId, budget, untilDone }: UpOptions,
+  { fleet, jobId, budget, untilDone, coordinatorUrl }: UpOptions,
   world: UpWorld,
 ): Promise<void> {
   if (!state.isOwner) {
@@ -134,7 +134,7 @@ async function takeOver(
   if (pods.length > 0) {
     world.print(`going on with ${pods.length} pods of an interrupted command, and with what they have cost`);
   } else await state.forget();
-  await state.begin(jobId, budget);
+  await state.begin(jobId, budget, coordinatorUrl);
 }
 
 async function rentAll(

@@ -32,6 +32,11 @@ const CONSTANTS: Readonly<Record<string, readonly (readonly [file: string, name:
       ["coordinator/job_request/openai.ts", "MAX_SUFFIX_LENGTH", "characters of a suffix"],
       ["coordinator/job_request/tracking.ts", "MAX_NAME_LENGTH", "characters of a run's name"],
       ["coordinator/job_request/tracking.ts", "MAX_TAGS", "tags of a run"],
+      [
+        "coordinator/api/routes/events/event_feed.ts",
+        "KEPT_EVENTS",
+        "newest events of a job that listeners get from memory; who is further behind gets them from the disk",
+      ],
       ["coordinator/jobs/validation_queue.ts", "MAX_VALIDATIONS", "jobs that are prepared at a time"],
       [
         "coordinator/planning/preparation/prepared_cache.ts",
@@ -64,7 +69,9 @@ export async function limitsDocument(): Promise<string> {
   const parts = [
     "# Limits\n\nMade from the constants in the code by `deno task limits`; a test keeps both equal. A request beyond a limit is " +
     "refused with\nan error that names it. What the operator sets is in `deno task coordinator --help`: the largest upload, " +
-    "room that stays\nfree, retention; quotas belong to keys ([operations](operations.md)).\n",
+    "room that stays\nfree, retention; quotas belong to keys ([operations](operations.md)).\n\nNumbers of workers, queued jobs and " +
+    "listeners have no limit of their own. Measured on two cores, with a job that trains: 500 workers,\n1,000 jobs, 200 " +
+    "listeners, 340 MB, answers within 41 ms in 95 of 100 cases ([crowd.txt](benchmarks/crowd.txt)).\n",
   ];
   for (const [title, constants] of Object.entries(CONSTANTS)) {
     parts.push(`## ${title}\n\n| what | limit | constant |\n| --- | --- | --- |`);

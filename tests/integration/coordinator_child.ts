@@ -25,15 +25,16 @@ export interface CoordinatorChild extends AsyncDisposable {
   api(): string;
 }
 
-/** `args` besides the data folder; a free port unless one is given. */
+/** `args` besides the data folder; a free port unless one is given. `runArgs` are Deno's own, such as --v8-flags. */
 export function startCoordinatorChild(
   dataFolder: string,
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
+  runArgs: readonly string[] = [],
 ): CoordinatorChild {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "-q", "--no-prompt", "-P=coordinator", join(root, "coordinator/main.ts")],
+      ...["run", "-q", "--no-prompt", "-P=coordinator", ...runArgs, join(root, "coordinator/main.ts")],
       ...["--data-folder", dataFolder],
       ...["--model-roots", assets, ...(args.includes("--port") ? [] : ["--port", "0"]), ...args],
     ],

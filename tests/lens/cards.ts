@@ -1,5 +1,5 @@
 /** The speed of the cards of the memory plan, and the limits that WebGPU has on them. */
-import { CARDS, usableBytes } from "../../coordinator/estimate/cards.ts";
+import { type Card, CARDS, usableBytes } from "../../coordinator/estimate/cards.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import type { FakeHardware, FakeLimits } from "./fake_gpu/fake_device.ts";
 
@@ -72,6 +72,16 @@ export const LENS_CARDS: readonly LensCard[] = [
     source: "Apple newsroom, October 2021",
   },
   {
+    ...{ key: "m2-24", name: "Apple M2, 24 GB", plan: "Apple silicon, 24 GB", vendor: "apple" },
+    ...{ peakTflops: 3.6, bandwidthGBs: 100, lanes: 1280 },
+    source: "Apple newsroom, June 2022",
+  },
+  {
+    ...{ key: "m2ultra-64", name: "Apple M2 Ultra, 64 GB", plan: "Apple silicon, 64 GB", vendor: "apple" },
+    ...{ peakTflops: 27.2, bandwidthGBs: 800, lanes: 9728 },
+    source: "76 cores of 128 lanes at 1.398 GHz; bandwidth: Apple newsroom, June 2023",
+  },
+  {
     ...{ key: "m1max-64", name: "Apple M1 Max, 64 GB", plan: "Apple silicon, 64 GB", vendor: "apple" },
     ...{ peakTflops: 10.4, bandwidthGBs: 400, lanes: 4096 },
     source: "Apple newsroom, October 2021",
@@ -103,14 +113,19 @@ export function lensCard(key: string): LensCard {
   throw new LoraFleetError("usage", `--card is ${quote(key)}; one of ${keys} is needed`, { param: "card" });
 }
 
-/** Bytes that a job may take on the card, as the memory plan has it. */
-export function memoryOf({ plan }: Pick<LensCard, "plan">): number {
+function planned({ plan }: Pick<LensCard, "plan">): Card {
   const card = CARDS.find(({ name }) => name === plan);
   if (card === undefined) throw new RangeError(`coordinator/estimate/cards.ts has no "${plan}"`);
-  return usableBytes(card);
+  return card;
 }
 
-/** The card as a fake device. */
-export function hardwareOf(card: LensCard, memoryBytes: number): FakeHardware {
+/** Bytes that a job may take on the card, as the memory plan has it. */
+export function memoryOf(card: Pick<LensCard, "plan">): number {
+  return usableBytes(planned(card));
+}
+
+/** The card as a fake device, with all of its memory. */
+export function hardwareOf(card: LensCard): FakeHardware {
+  const memoryBytes = planned(card).memoryGib * 2 ** 30;
   return { description: card.name, memoryBytes, limits: LIMITS_OF[card.vendor] };
 }

@@ -11,10 +11,19 @@ export interface LensOptions extends StepOptions {
   readonly model: string;
   readonly spec: TransformerSpec;
   readonly card: LensCard;
+  /** What the card may give was on the command line. */
+  readonly isBudgetGiven: boolean;
+  readonly show: Show;
   readonly json: boolean;
-  /** Lists each variant and shape. */
-  readonly kernels: boolean;
 }
+
+/**
+ * - `step`, `kernels`: the report, and with each kernel variant and shape
+ * - `cards`: the step on each card
+ * - `isa`: what RADV makes of the kernels
+ * - `shares`: writes what predictions need of that
+ */
+export type Show = "step" | "kernels" | "cards" | "isa" | "shares";
 
 const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
@@ -32,7 +41,11 @@ const OPTIONS = {
   "gradient-checkpointing": flag,
   "no-gradient-checkpointing": flag,
   "no-double-quant": flag,
+  "neftune-noise-alpha": text,
+  "label-smoothing-factor": text,
   kernels: flag,
+  isa: flag,
+  "write-shares": flag,
   json: flag,
 } as const;
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"];
@@ -47,7 +60,7 @@ export function parseLensOptions(args: readonly string[]): LensOptions {
     );
   }
   const model = values.model ?? "llama2-7b";
-  const card = lensCard(values.card ?? "rtx3090");
+  const card = lensCard(values.card === "all" ? "rtx3090" : values.card ?? "rtx3090");
   const tokens = wholeNumber("tokens", values.tokens ?? "2048");
   const documents = wholeNumber("documents", values.documents ?? "1");
   if (documents > tokens) {
@@ -73,8 +86,17 @@ export function parseLensOptions(args: readonly string[]): LensOptions {
       ? false
       : "where needed",
     memoryBytes: budget === undefined ? memoryOf(card) : wholeNumber("memory-budget-mib", budget) * 2 ** 20,
+    regularisation: {
+      noiseAlpha: share("neftune-noise-alpha", values["neftune-noise-alpha"] ?? "0", (value) => value >= 0),
+      labelSmoothing: share(
+        "label-smoothing-factor",
+        values["label-smoothing-factor"] ?? "0",
+        (value) => value < 1,
+      ),
+    },
+    isBudgetGiven: budget !== undefined,
+    show: showOf(values),
     json: values.json ?? false,
-    kernels: values.kernels ?? false,
   };
 }
 
@@ -86,6 +108,25 @@ function parse(args: readonly string[]): Values {
       cause,
     });
   }
+}
+
+function showOf(values: Values): Show {
+  const wanted: readonly (readonly [Show, string, boolean | undefined])[] = [
+    ["cards", "--card all", values.card === "all"],
+    ["kernels", "--kernels", values.kernels],
+    ["isa", "--isa", values.isa],
+    ["shares", "--write-shares", values["write-shares"]],
+  ];
+  const given = wanted.filter(([, , isGiven]) => isGiven);
+  if (given.length > 1) {
+    const names = given.map(([, name]) => name);
+    throw usage("show", `${names.join(" and ")} are different reports; give one of them`);
+  }
+  const show = given[0]?.[0] ?? "step";
+  if (show === "shares" && values.json) {
+    throw usage("json", "--write-shares prints nothing; leave --json out");
+  }
+  return show;
 }
 
 function loraOf(values: Values): LoraSpec {
@@ -102,8 +143,13 @@ function wholeNumber(option: string, given: string): number {
   throw usage(option, `--${option} is ${quote(given)}; a whole number above 0 is needed`);
 }
 
+const RANGES: Readonly<Record<string, string>> = {
+  "labels": "above 0 and at most 1",
+  "neftune-noise-alpha": "of at least 0",
+};
+
 function share(option: string, given: string, holds: (value: number) => boolean): number {
   if (/^\d*\.?\d+$/.test(given) && holds(Number(given))) return Number(given);
-  const range = option === "labels" ? "above 0 and at most 1" : "from 0 to below 1";
+  const range = RANGES[option] ?? "from 0 to below 1";
   throw usage(option, `--${option} is ${quote(given)}; a number ${range} is needed`);
 }

@@ -34,6 +34,9 @@ Deno.test("wrong options name themselves, what was given and what is needed", ()
       ["--lora-dropout 1", "from 0 to below 1"],
       ["--documents 9 --tokens 8", "holds at most as many"],
       ["--gradient-checkpointing --no-gradient-checkpointing", "exclude each other"],
+      ["--kernels --isa", "--kernels and --isa are different reports"],
+      ["--card all --kernels", "--card all and --kernels are different reports"],
+      ["--write-shares --json", "prints nothing"],
       ["--colour red", "--help lists the options"],
     ]
   ) {

@@ -5,7 +5,7 @@
 import type { LensCard } from "./cards.ts";
 import { bytesOf } from "./costs/command_cost.ts";
 import { fmaShareOf } from "./isa/fma_shares.ts";
-import type { PricedCommand } from "./step.ts";
+import type { PricedCommand } from "./priced_command.ts";
 
 /**
  * Share of the issue slots that a GPU uses under a steady load: cuBLAS, whose inner loop is nearly all multiply–adds, reaches 47

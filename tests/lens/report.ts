@@ -1,8 +1,7 @@
 /** What `deno task lens` prints. */
 import type { LensOptions } from "./options.ts";
-import { bytesOf } from "./costs/command_cost.ts";
-import { secondsOf } from "./predict.ts";
-import type { PricedCommand, StepRecord } from "./step.ts";
+import { kernelLines, listKernels } from "./kernel_list.ts";
+import type { StepRecord } from "./step.ts";
 import { type StepSummary, summarize, type Totals } from "./summary.ts";
 
 const GIB = 2 ** 30;
@@ -31,7 +30,8 @@ function heading(
 /** The table, for people. */
 export function reportText(options: LensOptions, record: StepRecord): string {
   const summary = summarize(record, options.card);
-  const { kinds, submits, longestSubmitSeconds, stepSeconds } = summary;
+  const { kinds, submits, longestSubmitSeconds, firstSubmits, longestFirstSubmitSeconds, stepSeconds } =
+    summary;
   const rate = (summary.flops / stepSeconds / 1e12).toFixed(1);
   return [
     heading(options, record.loraParameters),
@@ -43,56 +43,17 @@ export function reportText(options: LensOptions, record: StepRecord): string {
     ...Object.entries(kinds).map(([kind, totals]) => row(kind, totals, stepSeconds)),
     row("step", { ...summary, seconds: stepSeconds }, stepSeconds),
     "",
-    `submits: ${submits}, the longest ${(1000 * longestSubmitSeconds).toFixed(0)} ms`,
+    `submits: ${submits}, the longest ${(1000 * longestSubmitSeconds).toFixed(0)} ms; in a worker's first ` +
+    `micro-batch ${firstSubmits}, the longest ${(1000 * longestFirstSubmitSeconds).toFixed(0)} ms`,
     `between steps: ${(record.adapterBytes / 1e6).toFixed(0)} MB are read back and as many written`,
     `predicted, GPU alone: ${(tokensPerSecond(options, summary)).toFixed(0)} tokens/s, ` +
     `${rate} of ${options.card.peakTflops} TFLOP/s`,
-    ...options.kernels ? ["", ...kernelLines(options, record)] : [],
+    ...options.show === "kernels" ? ["", ...kernelLines(listKernels(record, options.card))] : [],
   ].join("\n");
 }
 
 function tokensPerSecond({ tokens, microBatches }: LensOptions, { stepSeconds }: StepSummary): number {
   return tokens * microBatches / stepSeconds;
-}
-
-/** Each variant and shape once, the most expensive first. */
-function kernelLines({ card }: LensOptions, { submits }: StepRecord): string[] {
-  const labelOf = ({ command }: PricedCommand) =>
-    command.kind === "dispatch"
-      ? `${command.kernel} ${JSON.stringify(shapeOf(command.params)).replaceAll('"', "")} × ${
-        command.groups.join("·")
-      }`
-      : command.kind;
-  const groups = Object.entries(Object.groupBy(submits.flat(), labelOf)).map(([label, commands]) => {
-    const each = commands![0]!;
-    const seconds = commands!.reduce((sum, command) => sum + secondsOf(command, card), 0);
-    return { label, count: commands!.length, seconds, each };
-  });
-  const cells = ["times", "ms in all", "µs each", "GFLOP", "MB"];
-  const widths = [8, 12, 12, 12, 12];
-  const lineOf = (values: readonly string[], label: string) =>
-    `${values.map((value, i) => value.padStart(widths[i]!)).join("")}  ${label}`;
-  return [
-    lineOf(cells, "kernel, params × workgroups"),
-    ...groups.toSorted((a, b) => b.seconds - a.seconds).map(({ label, count, seconds, each }) =>
-      lineOf([
-        String(count),
-        (1e3 * seconds).toFixed(2),
-        (1e6 * secondsOf(each, card)).toFixed(1),
-        (each.cost.flops / 1e9).toFixed(3),
-        (bytesOf(each.cost) / 1e6).toFixed(2),
-      ], label)
-    ),
-  ];
-}
-
-/** Params that are sizes: neither keys of random numbers nor factors. */
-function shapeOf(params: Readonly<Record<string, number>>) {
-  return Object.fromEntries(
-    Object.entries(params).filter(([name, value]) =>
-      Number.isInteger(value) && !/^(key|threshold|alpha|sign)/.test(name)
-    ),
-  );
 }
 
 /** The same numbers for programs. */
@@ -116,12 +77,15 @@ export function reportJson(options: LensOptions, record: StepRecord) {
       ...totalsJson(summary),
       submits: summary.submits,
       longest_submit_ms: 1000 * summary.longestSubmitSeconds,
+      first_submits: summary.firstSubmits,
+      longest_first_submit_ms: 1000 * summary.longestFirstSubmitSeconds,
       predicted_ms: 1000 * summary.stepSeconds,
       tokens_per_second: tokensPerSecond(options, summary),
     },
     kernels: Object.fromEntries(
       Object.entries(summary.kinds).map(([kind, totals]) => [kind, totalsJson(totals)]),
     ),
+    ...options.show === "kernels" && { dispatches: listKernels(record, card) },
   };
 }
 

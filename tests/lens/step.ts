@@ -1,15 +1,15 @@
 /** A step of the real model on a fake device: every command with its cost. */
-import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
-import { IGNORE_INDEX } from "../../shared/data/packing/micro_batch.ts";
+import { IGNORE_INDEX, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
+import type { Gpu } from "../../worker/device/gpu.ts";
 import { LanguageModel } from "../../worker/model/language_model.ts";
-import { costOf } from "./costs/command_cost.ts";
-import type { KernelCost } from "./costs/kernel_cost.ts";
+import type { Regularisation } from "../../worker/model/regularisation.ts";
+import { hardwareOf, type LensCard } from "./cards.ts";
 import { fakeCheckpoint } from "./fake_checkpoint.ts";
-import type { FakeHardware } from "./fake_gpu/fake_device.ts";
 import { openFakeGpu } from "./fake_gpu/open_fake_gpu.ts";
-import type { RecordedCommand } from "./fake_gpu/recorded.ts";
+import { secondsOf } from "./predict.ts";
+import { price, type PricedCommand } from "./priced_command.ts";
 
 export interface StepOptions {
   readonly lora: LoraSpec;
@@ -23,16 +23,17 @@ export interface StepOptions {
   readonly doubleQuantization: boolean;
   /** True: all layers are computed again. */
   readonly gradientCheckpointing: boolean | "where needed";
-  /** What the memory plan may take. */
+  /** What the memory plan may take; the card itself has what it has. */
   readonly memoryBytes: number;
+  readonly regularisation: Regularisation;
 }
 
 const KEPT_LAYERS = { true: 1, false: "all", "where needed": "what fits" } as const;
 
-export interface PricedCommand {
-  readonly command: RecordedCommand;
-  readonly cost: KernelCost;
-}
+/** Micro-batches before the step, from which the worker learns how fast the card is (worker/device/submits). */
+const WARM_UP = 2;
+
+export type Submit = readonly PricedCommand[];
 
 export interface StepRecord {
   readonly planText: string;
@@ -42,19 +43,49 @@ export interface StepRecord {
   readonly loraParameters: number;
   /** Bytes of the sums that are read back, and of the adapter that is written, between steps. */
   readonly adapterBytes: number;
-  readonly submits: readonly (readonly PricedCommand[])[];
+  readonly submits: readonly Submit[];
+  /** Of the first micro-batch, when the card counts as slow. */
+  readonly firstSubmits: readonly Submit[];
 }
 
 /**
- * Loads the model and computes the gradient of a step's micro-batches as the engine does (worker/engine/training_engine.ts).
+ * Loads the model and computes the gradient of a step's micro-batches on a card.
  * @throws LoraFleetError `does_not_fit`
  */
 export async function recordStep(
   spec: TransformerSpec,
-  hardware: FakeHardware,
+  card: LensCard,
   options: StepOptions,
 ): Promise<StepRecord> {
-  const { gpu, device } = await openFakeGpu(hardware);
+  let submits: Submit[] = [];
+  let submit: PricedCommand[] = [];
+  const { gpu, device } = await openFakeGpu(hardwareOf(card), (command) => {
+    submit.push(price(command));
+    return secondsOf(submit.at(-1)!, card);
+  });
+  device.onSubmit = () => {
+    submits.push(submit);
+    submit = [];
+  };
+  const model = await loadModel(gpu, spec, options);
+  const batch = microBatchOf(spec, options);
+  const compute = async (from: number, to: number) => {
+    submits = [];
+    for (let number = from; number < to; number++) await computeGradient(gpu, model, batch, number);
+    return submits;
+  };
+  const firstSubmits = await compute(0, 1);
+  await compute(1, WARM_UP);
+  await compute(WARM_UP, WARM_UP + options.microBatches);
+  await gpu.throwIfFailed("Recording a step");
+  const { planText, plannedBytes, lora: { layout } } = model;
+  const { peakBytes } = device;
+  gpu.close();
+  const sizes = { loraParameters: layout.parameterCount, adapterBytes: 4 * layout.elementCount };
+  return { planText, plannedBytes, peakBytes, ...sizes, submits, firstSubmits };
+}
+
+async function loadModel(gpu: Gpu, spec: TransformerSpec, options: StepOptions): Promise<LanguageModel> {
   const model = await LanguageModel.load(gpu, fakeCheckpoint(spec), {
     lora: options.lora,
     maxTokens: options.tokens,
@@ -62,33 +93,26 @@ export async function recordStep(
     doubleQuantization: options.doubleQuantization,
     keptLayers: KEPT_LAYERS[`${options.gradientCheckpointing}`],
     training: true,
+    regularisation: options.regularisation,
     memoryBudgetBytes: options.memoryBytes,
   });
   gpu.submit();
-  const submits: PricedCommand[][] = [];
-  device.onSubmit = (commands) =>
-    submits.push(commands.map((command) => ({ command, cost: costOf(command) })));
+  return model;
+}
+
+/** As the engine (worker/engine/training_engine.ts): gradient, maxima, a read, sums. */
+async function computeGradient(
+  gpu: Gpu,
+  model: LanguageModel,
+  batch: MicroBatch,
+  number: number,
+): Promise<void> {
   const { flat, workspace, lora: { layout } } = model;
-  const batch = microBatchOf(spec, options);
-  for (let number = 0; number < options.microBatches; number++) {
-    model.encodeGradient(batch, 0, number);
-    flat.encodeMaxAbs();
-    await gpu.readAll([workspace.loss, flat.maxBits]);
-    flat.encodeAccumulate(new Int8Array(layout.tensors.length));
-    gpu.submit();
-  }
-  await gpu.throwIfFailed("Recording a step");
-  const { planText, plannedBytes } = model;
-  const { peakBytes } = device;
-  gpu.close();
-  return {
-    planText,
-    plannedBytes,
-    peakBytes,
-    loraParameters: layout.parameterCount,
-    adapterBytes: 4 * layout.elementCount,
-    submits,
-  };
+  model.encodeGradient(batch, 0, number);
+  flat.encodeMaxAbs();
+  await gpu.readAll([workspace.loss, flat.maxBits]);
+  flat.encodeAccumulate(new Int8Array(layout.tensors.length));
+  gpu.submit();
 }
 
 /** Documents of equal length, the last one shorter if they do not divide; tokens from all over the vocabulary. */

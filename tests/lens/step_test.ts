@@ -3,10 +3,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
-import { hardwareOf, lensCard } from "./cards.ts";
+import { lensCard } from "./cards.ts";
 import type { RecordedDispatch } from "./fake_gpu/recorded.ts";
 import { modelNamed } from "./models.ts";
 import { recordStep, type StepOptions, type StepRecord } from "./step.ts";
+import { summarize } from "./summary.ts";
 
 const OPTIONS: StepOptions = {
   lora: loraSchema.parse({ r: 64, lora_dropout: 0.1, target_modules: "all-linear" }),
@@ -17,8 +18,9 @@ const OPTIONS: StepOptions = {
   doubleQuantization: true,
   gradientCheckpointing: false,
   memoryBytes: 2 ** 47,
+  regularisation: { noiseAlpha: 0, labelSmoothing: 0 },
 };
-const hardware = hardwareOf(lensCard("h200"), 2 ** 47);
+const card = lensCard("h200");
 
 function flopsOf({ submits }: StepRecord, kinds: RegExp): number {
   return submits.flat().reduce((sum, { cost }) => kinds.test(cost.kind) ? sum + cost.flops : sum, 0);
@@ -37,7 +39,7 @@ const sum = (values: readonly number[]) => values.reduce((total, value) => total
 for (const model of ["llama2-7b", "llama3-1b"]) {
   Deno.test(`${model}: with all activations kept, a step's products are 4 FLOPs per frozen weight and token, LoRA's 6, and attention's 18`, async () => {
     const spec = modelNamed(model);
-    const record = await recordStep(spec, hardware, OPTIONS);
+    const record = await recordStep(spec, card, OPTIONS);
     const { tokens: T, lora: { r } } = OPTIONS;
     const shapes = linearShapes(spec);
     const layers = spec.layerCount;
@@ -68,8 +70,8 @@ for (const model of ["llama2-7b", "llama3-1b"]) {
 
 Deno.test("recomputing adds a forward of every layer but the last, without the last product of each", async () => {
   const spec = modelNamed("llama2-7b");
-  const kept = await recordStep(spec, hardware, OPTIONS);
-  const computed = await recordStep(spec, hardware, { ...OPTIONS, gradientCheckpointing: true });
+  const kept = await recordStep(spec, card, OPTIONS);
+  const computed = await recordStep(spec, card, { ...OPTIONS, gradientCheckpointing: true });
   const shapes = linearShapes(spec);
   const withoutDown = sum(shapes.slice(0, 6).map(([out, columns]) => out * columns));
   const again = 2 * OPTIONS.tokens * (spec.layerCount - 1) * withoutDown;
@@ -78,7 +80,7 @@ Deno.test("recomputing adds a forward of every layer but the last, without the l
 
 Deno.test("documents: attention's work is the sum of theirs; labels: the output layer's is that of the labelled tokens", async () => {
   const spec = modelNamed("llama3-1b");
-  const record = await recordStep(spec, hardware, { ...OPTIONS, documents: 8, labelShare: 0.25 });
+  const record = await recordStep(spec, card, { ...OPTIONS, documents: 8, labelShare: 0.25 });
   const pairs = 8 * 256 * 257 / 2;
   assertEquals(flopsOf(record, /^attention/), 18 * spec.layerCount * spec.headCount * spec.headDim * pairs);
   assertEquals(flopsOf(record, /^output/) % (512 * spec.vocabSize * spec.hiddenSize), 0);
@@ -110,7 +112,7 @@ function assertBytes(
 }
 
 Deno.test("bytes: at the planned size every dispatch reads and writes its tensors whole, but for those that are larger by design", async () => {
-  const record = await recordStep(modelNamed("llama3-1b"), hardware, OPTIONS);
+  const record = await recordStep(modelNamed("llama3-1b"), card, OPTIONS);
   let count = 0;
   for (const { command, cost } of record.submits.flat()) {
     if (command.kind !== "dispatch") continue;
@@ -121,7 +123,7 @@ Deno.test("bytes: at the planned size every dispatch reads and writes its tensor
 });
 
 Deno.test("what is issued is at least what is needed, and at exact tiles no more", async () => {
-  const record = await recordStep(modelNamed("llama2-7b"), hardware, OPTIONS);
+  const record = await recordStep(modelNamed("llama2-7b"), card, OPTIONS);
   for (const { command, cost: { kind, flops, issuedFlops = flops } } of record.submits.flat()) {
     assert(issuedFlops >= flops, kind);
     if (/^NF4/.test(kind)) assertEquals(issuedFlops, flops);
@@ -131,13 +133,30 @@ Deno.test("what is issued is at least what is needed, and at exact tiles no more
 
 Deno.test("the plan is what is allocated, and a plan beyond the memory is refused as on a worker", async () => {
   const spec = modelNamed("llama3-1b");
-  const record = await recordStep(spec, hardware, OPTIONS);
-  // Params of dispatches, and the staging buffer of the loss and the maxima.
+  const record = await recordStep(spec, card, OPTIONS);
+  // Params of dispatches, timestamps, and the staging buffer of the loss and the maxima.
   assert(record.peakBytes - record.plannedBytes < 2 ** 21, `${record.peakBytes - record.plannedBytes}`);
   const small = { ...OPTIONS, memoryBytes: 2 ** 30 };
   const error = await assertRejects(
-    () => recordStep(spec, hardwareOf(lensCard("rtx3090"), 2 ** 30), small),
+    () => recordStep(spec, lensCard("rtx3090"), small),
     LoraFleetError,
   );
   assertEquals(error.code, "does_not_fit");
+});
+
+Deno.test("a card that has less than its plan keeps fewer layers, says so, and computes the same products", async () => {
+  const options = { ...OPTIONS, gradientCheckpointing: "where needed" as const, tokens: 4096 };
+  const record = await recordStep(modelNamed("llama2-7b"), lensCard("rtx3090"), options);
+  const [, given] = /the GPU has memory for (\d+);/.exec(record.planText) ?? [];
+  assert(Number(given) > 1 && Number(given) < 32, record.planText);
+  assert(record.peakBytes <= 24 * 2 ** 30);
+  assert(flopsOf(record, /^NF4/) > 4 * 4096 * 6.4e9);
+});
+
+Deno.test("a worker learns the card's speed from its timestamps: few submits, none above 200 ms, none long before it knows", async () => {
+  const rtx3090 = lensCard("rtx3090");
+  const options = { ...OPTIONS, gradientCheckpointing: "where needed" as const, memoryBytes: 22 * 2 ** 30 };
+  const step = summarize(await recordStep(modelNamed("llama2-7b"), rtx3090, options), rtx3090);
+  assert(step.submits < step.stepSeconds * 20 && step.submits < step.firstSubmits / 10, `${step.submits}`);
+  assert(step.longestSubmitSeconds <= 0.2 && step.longestFirstSubmitSeconds <= 0.2);
 });

@@ -2,7 +2,8 @@
 import type { LensCard } from "./cards.ts";
 import { bytesOf } from "./costs/command_cost.ts";
 import { secondsOf, submitSeconds } from "./predict.ts";
-import type { PricedCommand, StepRecord } from "./step.ts";
+import type { PricedCommand } from "./priced_command.ts";
+import type { StepRecord } from "./step.ts";
 
 /** Sums over a group of commands. */
 export interface Totals {
@@ -20,6 +21,9 @@ export interface StepSummary extends Totals {
   readonly submits: number;
   /** Predicted seconds of the longest one. */
   readonly longestSubmitSeconds: number;
+  /** In the first micro-batch of a worker, when it knows nothing of the card's speed. */
+  readonly firstSubmits: number;
+  readonly longestFirstSubmitSeconds: number;
   /** Of all submits, one after the other. */
   readonly stepSeconds: number;
 }
@@ -39,7 +43,10 @@ export function totalsOf(commands: readonly PricedCommand[], card: LensCard): To
   return { dispatches, workgroups, flops, bytes, seconds };
 }
 
-export function summarize({ submits }: Pick<StepRecord, "submits">, card: LensCard): StepSummary {
+export function summarize(
+  { submits, firstSubmits }: Pick<StepRecord, "submits" | "firstSubmits">,
+  card: LensCard,
+): StepSummary {
   const all = submits.flat();
   const kinds = Object.entries(Object.groupBy(all, ({ cost }) => cost.kind))
     .map(([kind, commands]) => [kind, totalsOf(commands!, card)] as const)
@@ -50,6 +57,8 @@ export function summarize({ submits }: Pick<StepRecord, "submits">, card: LensCa
     kinds: Object.fromEntries(kinds),
     submits: submits.length,
     longestSubmitSeconds: Math.max(...times),
+    firstSubmits: firstSubmits.length,
+    longestFirstSubmitSeconds: Math.max(...firstSubmits.map((commands) => submitSeconds(commands, card))),
     stepSeconds: times.reduce((sum, seconds) => sum + seconds, 0),
   };
 }

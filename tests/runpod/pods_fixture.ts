@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers";
 import type { UpOptions } from "../../deploy/runpod/commands.ts";
 import { parseOptions } from "../../deploy/runpod/options.ts";
 import { down } from "../../deploy/runpod/down.ts";
+import { status } from "../../deploy/runpod/status.ts";
 import { up } from "../../deploy/runpod/up.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { createFakeClock, type FakeClock } from "../../shared/testing/fake_clock.ts";
@@ -11,6 +12,11 @@ import { TestRunPod } from "./test_runpod.ts";
 
 export const MINUTE = 60_000;
 export const JOIN = "https://fleet.example:8787/join/jointoken123";
+const ENVIRONMENT = {
+  LORAFLEET_JOIN: JOIN,
+  LORAFLEET_WORKER_IMAGE: "example/worker:1",
+  HF_TOKEN: "hf_abcdefgh12345678",
+};
 /** A moment like any other: a pod's times are dates. */
 const START = Date.UTC(2026, 0, 31, 18);
 
@@ -29,6 +35,10 @@ export interface PodsWorld {
   /** `up` with these options until it ends; time passes meanwhile. */
   up(args: string, whileRunning?: Happening[]): Promise<LoraFleetError | null>;
   down(args?: string): Promise<LoraFleetError | null>;
+  /** What GET /v1/workers answers, by the coordinator that is asked. */
+  readonly workersOf: Map<string, unknown>;
+  /** What `status` prints. */
+  status(args?: string): Promise<string>;
 }
 
 /** Something that happens when its time has come. */
@@ -65,6 +75,23 @@ export async function withPods(body: (world: PodsWorld) => Promise<void>): Promi
       const { signal } = new AbortController();
       return finish(clock, down(options, { connection, signal, print: (line) => void lines.push(line) }), []);
     },
+    workersOf: new Map(),
+    async status(args = "") {
+      const options = parse(`status --state-folder ${stateFolder} ${args}`, {});
+      if (options?.kind !== "status") throw new Error("not status");
+      const printed: string[] = [];
+      await status(options, {
+        ...{ connection, signal: new AbortController().signal, print: (line) => void printed.push(line) },
+        askForWorkers(coordinator) {
+          const answer = world.workersOf.get(coordinator);
+          if (answer !== undefined) return Promise.resolve(answer);
+          return Promise.reject(
+            new LoraFleetError("timeout", `the coordinator at ${coordinator} cannot be reached`),
+          );
+        },
+      });
+      return printed.join("\n");
+    },
   };
   try {
     await body(world);
@@ -74,12 +101,7 @@ export async function withPods(body: (world: PodsWorld) => Promise<void>): Promi
 }
 
 /** `up` with what every test needs; `RTX-3090` is a name without a space. */
-function parse(line: string) {
-  const env: Record<string, string> = {
-    LORAFLEET_JOIN: JOIN,
-    LORAFLEET_WORKER_IMAGE: "example/worker:1",
-    HF_TOKEN: "hf_abcdefgh12345678",
-  };
+function parse(line: string, env: Readonly<Record<string, string>> = ENVIRONMENT) {
   return parseOptions(line.trim().split(/ +/), (name) => env[name]);
 }
 

@@ -38,12 +38,14 @@ export interface EngineSpec {
   readonly regularisation?: Regularisation | undefined;
   /** Accept a software GPU (lavapipe, SwiftShader). */
   readonly allowCpu: boolean;
-  /** Refuse a memory plan above this many bytes. Null: the device's limit. */
+  /** Refuse a memory plan above this many bytes. Null: what a probe of the card finds. */
   readonly memoryBudgetBytes: number | null;
   /** Where base models in NF4 are kept for the next start; null or left out: nowhere. */
   readonly nf4Cache?: Nf4CacheSettings | null;
   /** Names the contents of the base model's weights in the cache; left out: not cached. */
   readonly weightsHash?: string;
+  /** Where the memory of probed GPUs is remembered; left out: nowhere. */
+  readonly gpuMemoryFile?: string | undefined;
 }
 
 export interface LoadedEngine {
@@ -103,6 +105,7 @@ export interface StepEngine {
    * gradient or an uncommitted update.
    */
   evaluate(batch: MicroBatch): Promise<EvaluationResult>;
+  /** The committed state, to be read only. It stays as it is: later updates go into other memory. */
   exportState(): Promise<TrainingState>;
   /** Makes `state` the current one; discards gradient sums and an uncommitted update. */
   importState(state: TrainingState): Promise<{ digest: string }>;

@@ -1,10 +1,11 @@
 /// <reference lib="deno.worker" />
 /** The engine's thread. Deno's `mapAsync` blocks the waiting thread, so network and heartbeat live in the main thread. */
 import { buffersIn, failureOf } from "../async/thread_messages.ts";
-import type { EngineAnswer, EngineCall } from "./engine_calls.ts";
+import type { EngineAnswer, EngineCall, EngineNote } from "./engine_calls.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
-const engine = new TrainingEngine();
+const tell = (note: string) => self.postMessage({ note } satisfies EngineNote);
+const engine = new TrainingEngine({ tell });
 let last: Promise<void> = Promise.resolve();
 
 /** Calls run one at a time, in order of arrival. */
@@ -16,7 +17,7 @@ async function answer(call: EngineCall): Promise<void> {
   try {
     const method: (...args: never[]) => Promise<unknown> = engine[call.method];
     const value = await method.apply(engine, call.args as never[]);
-    // The engine returns copies, never arrays that it still uses, so they can be transferred.
+    // The engine returns copies, which can be transferred, and arrays in shared memory, which all threads see.
     send({ id: call.id, ok: true, value }, buffersIn(value));
   } catch (thrown) {
     send({ id: call.id, ok: false, error: failureOf(thrown) });

@@ -1,4 +1,5 @@
 /** A worker that leaves by itself removes the RunPod pod it runs on: a pod whose program ends starts it again, and goes on costing. */
+import { z } from "zod";
 import type { Clock } from "../../shared/clock.ts";
 import { messageOf } from "../../shared/errors.ts";
 import type { Log } from "../../shared/log.ts";
@@ -48,11 +49,14 @@ export async function removeFailedPod(pod: OwnPod, reason: string, options: Remo
   await removeOwnPod(pod, options);
 }
 
+interface Failure {
+  readonly message: string;
+  readonly isFinal: boolean;
+}
+
 /** Null: it is gone. */
-async function removeOnce(
-  { id, apiKey, apiUrl }: OwnPod,
-  fetch: RemovalOptions["fetch"],
-): Promise<{ readonly message: string; readonly isFinal: boolean } | null> {
+async function removeOnce(pod: OwnPod, fetch: RemovalOptions["fetch"]): Promise<Failure | null> {
+  const { id, apiKey, apiUrl } = pod;
   try {
     const response = await fetch(`${apiUrl}/v2/pods/${encodeURIComponent(id)}`, {
       method: "DELETE",
@@ -61,8 +65,35 @@ async function removeOnce(
     });
     await response.body?.cancel();
     if (response.ok || response.status === 404) return null;
-    return { message: `RunPod answers ${response.status}`, isFinal: [401, 403].includes(response.status) };
+    const message = `RunPod answers ${response.status}`;
+    if (![401, 403].includes(response.status)) return { message, isFinal: false };
+    const refusal = await terminate(pod, fetch);
+    return refusal === null ? null : { message: `${message}, and to podTerminate ${refusal}`, isFinal: true };
   } catch (thrown) {
     return { message: messageOf(thrown), isFinal: false };
   }
 }
+
+const TERMINATE = "mutation Terminate($input: PodTerminateInput!) { podTerminate(input: $input) }";
+
+/**
+ * What RunPod's own runpodctl does on a pod, where it has the pod's key; whether REST v2 takes that key is not documented. Null: it
+ * is gone. Rejects without an answer.
+ */
+async function terminate(
+  { id, apiKey, apiUrl }: OwnPod,
+  fetch: RemovalOptions["fetch"],
+): Promise<string | null> {
+  const response = await fetch(`${apiUrl}/graphql`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+    body: JSON.stringify({ query: TERMINATE, variables: { input: { podId: id } } }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await response.text();
+  if (!response.ok) return String(response.status);
+  const errors = answerSchema.parse(JSON.parse(text)).errors ?? [];
+  return errors.length === 0 ? null : errors.map(({ message }) => message).join("; ");
+}
+
+const answerSchema = z.object({ errors: z.array(z.object({ message: z.string() })).nullish() });

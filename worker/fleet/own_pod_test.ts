@@ -4,17 +4,23 @@ import { removeFailedPod, removeOwnPod } from "./own_pod.ts";
 
 const POD = { id: "7h9k2m4n6p", apiKey: "rpa_secret", apiUrl: "https://api.runpod.io" };
 
+/** A status, or GraphQL's body. */
+type Answer = number | Error | object;
+
 /** Answers in their order; the last one for ever. */
-async function remove(answers: readonly (number | Error)[]) {
+async function remove(answers: readonly Answer[]) {
   const requests: string[] = [];
+  let count = 0;
   const log: string[] = [];
   const clock = createFakeClock();
   const fetch = (url: URL | RequestInfo, init?: RequestInit) => {
     requests.push(`${init?.method} ${url} ${new Headers(init?.headers).get("authorization")}`);
-    const answer = answers[Math.min(requests.length, answers.length) - 1]!;
-    return answer instanceof Error
-      ? Promise.reject(answer)
-      : Promise.resolve(new Response(null, { status: answer }));
+    const answer = answers[Math.min(++count, answers.length) - 1]!;
+    if (answer instanceof Error) return Promise.reject(answer);
+    if (typeof init?.body === "string") requests.push(init.body);
+    return Promise.resolve(
+      typeof answer === "number" ? new Response(null, { status: answer }) : Response.json(answer),
+    );
   };
   let removed: boolean | undefined;
   removeOwnPod(POD, { fetch, clock, log: (level, message) => void log.push(`${level} ${message}`) })
@@ -34,12 +40,29 @@ Deno.test("a removal is repeated while RunPod is away; a pod that is gone counts
   assertEquals([requests.length, removed], [3, true]);
 });
 
+Deno.test("a key that REST v2 refuses removes the pod as runpodctl does", async () => {
+  const { requests, removed } = await remove([403, { data: { podTerminate: null } }]);
+  assertEquals(requests.slice(1), [
+    "POST https://api.runpod.io/graphql Bearer rpa_secret",
+    '{"query":"mutation Terminate($input: PodTerminateInput!) { podTerminate(input: $input) }",' +
+    '"variables":{"input":{"podId":"7h9k2m4n6p"}}}',
+  ]);
+  assertEquals(removed, true);
+});
+
 Deno.test("a key that may not remove the pod is not tried again, and the log says what to do", async () => {
-  const { requests, log, removed } = await remove([403]);
-  assertEquals([requests.length, removed], [1, false]);
-  assertMatch(log, /removing pod 7h9k2m4n6p failed: RunPod answers 403/);
+  const { requests, log, removed } = await remove([403, {
+    errors: [{ message: "Unauthorized" }],
+    data: null,
+  }]);
+  assertEquals([requests.length, removed], [3, false]);
+  assertMatch(
+    log,
+    /removing pod 7h9k2m4n6p failed: RunPod answers 403, and to podTerminate Unauthorized\nerror/,
+  );
   assertMatch(log, /error pod 7h9k2m4n6p still costs money: remove it with deno task deploy:runpod down/);
   assertEquals(log.includes("rpa_secret"), false);
+  assertMatch((await remove([401, 500])).log, /RunPod answers 401, and to podTerminate 500/);
 });
 
 Deno.test("a RunPod that stays away is given up", async () => {

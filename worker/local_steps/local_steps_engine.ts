@@ -73,7 +73,7 @@ export class LocalStepsEngine implements StepEngine {
       const maxAbs = new Float32Array(layout.tensors.length).fill(NaN);
       return { lossSum: NaN, labelCount: 0, correctCount: 0, maxAbs };
     }
-    const { adapter: end } = await this.#lent.engine.exportState();
+    const end = (await this.#lent.engine.exportState()).adapter.slice(); // the inner engine's own
     const maxAbs = await subtractInPlace(layout, committed.adapter, end);
     this.#change({ pseudoGradient: end });
     return { ...loss, maxAbs };

@@ -3,9 +3,11 @@
  * so that every worker's adapter has the same bits on any GPU (decision 0001).
  *
  * Intermediate results are f64, rounded to f32 at bitsandbytes' stores. JavaScript's arithmetic is IEEE f64 on every
- * machine, so the rounding is the same everywhere.
+ * machine, so the rounding is the same everywhere. A worker computes the loops in WebAssembly and in several threads
+ * (optimizer_state.ts); those here are the reference, whose bits they have.
  */
 import type { AdamWState } from "./adamw_state.ts";
+import type { Coefficients } from "./wasm/adamw_kernel.ts";
 import { type GradientLayout, rangeOf } from "../../shared/model/gradient_layout.ts";
 
 export interface UpdateRequest {
@@ -34,21 +36,51 @@ export interface UpdateRequest {
 const CLIP_EPSILON = 1e-6;
 
 /** For each tensor the factor from its integer gradient sums to the mean gradient: 2^exponent / labelCount. */
-function factorsOf(request: UpdateRequest): Float64Array {
-  return Float64Array.from(request.exponents, (exponent) => 2 ** exponent / request.labelCount);
+function factorsOf({ exponents, labelCount }: Pick<UpdateRequest, "exponents" | "labelCount">): Float64Array {
+  return Float64Array.from(exponents, (exponent) => 2 ** exponent / labelCount);
 }
 
 /** The global L2 norm of the mean gradient, before clipping. */
 export function gradientNormOf(layout: GradientLayout, request: UpdateRequest): number {
-  const factors = factorsOf(request);
-  let total = 0;
-  for (let index = 0; index < layout.tensors.length; index++) {
+  const squares = layout.tensors.map((_, index) => {
     const [start, end] = rangeOf(layout, index);
     let sum = 0;
     for (let i = start; i < end; i++) sum += request.sums[i]! * request.sums[i]!;
-    total += sum * factors[index]! ** 2;
-  }
+    return sum;
+  });
+  return normOf(squares, request);
+}
+
+/** @param squares for each tensor the sum of the squares of its integer gradient sums */
+export function normOf(
+  squares: ArrayLike<number>,
+  request: Pick<UpdateRequest, "exponents" | "labelCount">,
+): number {
+  const factors = factorsOf(request);
+  let total = 0;
+  for (let index = 0; index < squares.length; index++) total += squares[index]! * factors[index]! ** 2;
   return Math.sqrt(total);
+}
+
+type CoefficientsRequest = Omit<UpdateRequest, "sums" | "replicaCount" | "isCompared">;
+
+/** For each tensor the factor from its sums to the clipped mean gradient, and the rest of the formula's constants. */
+export function constantsOf(
+  request: CoefficientsRequest,
+  norm: number,
+): { readonly factors: Float64Array; readonly coefficients: Coefficients } {
+  const { beta1, beta2, updateNumber, learningRate, maxGradientNorm } = request;
+  const clip = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (norm + CLIP_EPSILON)) : 1;
+  const correction2 = Math.sqrt(1 - beta2 ** updateNumber);
+  return {
+    factors: factorsOf(request).map((factor) => factor * clip),
+    coefficients: {
+      ...{ beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2 },
+      stepSize: learningRate * correction2 / (1 - beta1 ** updateNumber),
+      epsilon: request.epsilon * correction2,
+      keep: 1 - learningRate * request.weightDecay,
+    },
+  };
 }
 
 /**
@@ -65,18 +97,13 @@ export function adamwUpdate(
   from: AdamWState,
   to: AdamWState,
 ): number {
-  const { sums, beta1, beta2, updateNumber, learningRate } = request;
+  const { sums } = request;
   const norm = gradientNormOf(layout, request);
-  const clip = request.maxGradientNorm > 0 ? Math.min(1, request.maxGradientNorm / (norm + CLIP_EPSILON)) : 1;
-  const factors = factorsOf(request);
-  const correction2 = Math.sqrt(1 - beta2 ** updateNumber);
-  const stepSize = learningRate * correction2 / (1 - beta1 ** updateNumber);
-  const epsilon = request.epsilon * correction2;
-  const keep = 1 - learningRate * request.weightDecay;
-  const [rest1, rest2] = [1 - beta1, 1 - beta2];
+  const { factors, coefficients } = constantsOf(request, norm);
+  const { beta1, rest1, beta2, rest2, stepSize, epsilon, keep } = coefficients;
   for (let index = 0; index < layout.tensors.length; index++) {
     const [start, end] = rangeOf(layout, index);
-    const factor = factors[index]! * clip;
+    const factor = factors[index]!;
     for (let i = start; i < end; i++) {
       const g = Math.fround(sums[i]! * factor);
       const m = Math.fround(beta1 * from.firstMoment[i]! + rest1 * g);

@@ -1,48 +1,99 @@
 /** An adapter under training: its current state, and beside it the outcome of an update until that is committed. */
 import { LoraFleetError } from "../../shared/errors.ts";
-import { adamwUpdate, type UpdateRequest } from "./adamw.ts";
-import { type AdamWState, copyState, digestOf, emptyState, type TrainingState } from "./adamw_state.ts";
+import { constantsOf, normOf, type UpdateRequest } from "./adamw.ts";
+import { type AdamWState, digestOf, type TrainingState } from "./adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
+import { allocateNumbers, allocateState, integersIn, isShared } from "./shared_numbers.ts";
+import { type StateMemories, viewOf } from "./shared_numbers.ts";
+import { Crew, threadsFor } from "./threads/crew.ts";
+import type { UpdateWork } from "./threads/update_work.ts";
+
+const ARRAYS = ["adapter", "firstMoment", "secondMoment"] as const;
+
+interface OptimizerOptions {
+  /** Threads that compute updates. Default: by the adapter's size and the machine's cores. */
+  readonly crew?: Crew;
+}
 
 export class OptimizerState {
   readonly #layout: GradientLayout;
-  #current: AdamWState;
-  /** Swaps places with `#current` at a commit, so that a step allocates nothing. */
-  #next: AdamWState;
+  readonly #crew: Crew;
+  readonly #sums: WebAssembly.Memory;
+  #current: StateMemories;
+  /** Swaps places with `#current` at a commit, so that a step allocates nothing; null after an export, which keeps its arrays. */
+  #spare: StateMemories | null = null;
+  /** Whether somebody reads the arrays of `#current` after the next commit. */
+  #isLent = false;
   #hasUpdate = false;
   #updateCount = 0;
 
   /** @param adapter the initial one [layout.elementCount]; the moments start at zero */
-  constructor(layout: GradientLayout, adapter: Float32Array) {
+  constructor(layout: GradientLayout, adapter: Float32Array, { crew }: OptimizerOptions = {}) {
     this.#layout = layout;
-    this.#current = { ...emptyState(layout.elementCount), adapter };
-    this.#next = emptyState(layout.elementCount);
+    this.#crew = crew ?? new Crew(threadsFor(layout.elementCount, navigator.hardwareConcurrency));
+    this.#sums = allocateNumbers(layout);
+    this.#current = allocateState(layout);
+    this.adapter.set(adapter);
   }
 
   /** The current adapter without a copy, valid until the next commit. */
   get adapter(): Float32Array {
-    return this.#current.adapter;
+    return this.#viewOf(this.#current).adapter;
   }
 
   /** The current state without a copy, valid until the next commit. */
   get view(): TrainingState {
-    return { updateCount: this.#updateCount, ...this.#current };
+    return { updateCount: this.#updateCount, ...this.#viewOf(this.#current) };
   }
 
-  /** Computes the next state and returns the gradient's norm before clipping. */
-  update(request: UpdateRequest): number {
-    const { elementCount } = this.#layout;
+  /** Shared memory for gradient sums: an update by these needs no copy. */
+  get sums(): Int32Array {
+    return integersIn(this.#sums, this.#layout.elementCount);
+  }
+
+  /**
+   * Computes the next state and returns the gradient's norm before clipping.
+   * @param request its sums are in `sums` already if they are in shared memory
+   */
+  async update(request: UpdateRequest): Promise<number> {
+    const { tensors, elementCount } = this.#layout;
     if (request.sums.length !== elementCount) {
       throw new RangeError(`${request.sums.length} gradient sums, the adapter has ${elementCount} elements`);
     }
-    const norm = adamwUpdate(this.#layout, request, this.#current, this.#next);
+    this.#hasUpdate = false;
+    if (!isShared(request.sums)) this.sums.set(request.sums);
+    const squares = new Float64Array(new SharedArrayBuffer(8 * tensors.length));
+    await this.#crew.do({ ...this.#work(), kind: "squares", squares });
+    const norm = normOf(squares, request);
+    await this.#crew.do({ ...this.#work(), kind: "update", ...constantsOf(request, norm) });
     this.#hasUpdate = true;
     return norm;
   }
 
+  #work(): Pick<UpdateWork, "memories" | "starts" | "taken"> {
+    const { tensors, elementCount } = this.#layout;
+    const next = this.#next;
+    return {
+      memories: {
+        ...{ sums: this.#sums, ...this.#current },
+        ...{
+          nextAdapter: next.adapter,
+          nextFirstMoment: next.firstMoment,
+          nextSecondMoment: next.secondMoment,
+        },
+      },
+      starts: Float64Array.from([...tensors.map(({ offset }) => offset), elementCount]),
+      taken: new Int32Array(new SharedArrayBuffer(4)),
+    };
+  }
+
+  get #next(): StateMemories {
+    return this.#spare ??= allocateState(this.#layout);
+  }
+
   /** SHA-256 (hex) of the current state, or of the one that `update` computed. */
   digest(which: "current" | "next"): string {
-    return digestOf(which === "current" ? this.#current : this.#next);
+    return digestOf(this.#viewOf(which === "current" ? this.#current : this.#next));
   }
 
   /** @throws LoraFleetError `conflict` without an update */
@@ -50,8 +101,7 @@ export class OptimizerState {
     if (!this.#hasUpdate) {
       throw new LoraFleetError("conflict", "Committing failed: there is no update to commit");
     }
-    [this.#current, this.#next] = [this.#next, this.#current];
-    this.#hasUpdate = false;
+    this.#advance();
     this.#updateCount++;
   }
 
@@ -65,7 +115,7 @@ export class OptimizerState {
    */
   import(state: TrainingState): void {
     const { elementCount } = this.#layout;
-    for (const name of ["adapter", "firstMoment", "secondMoment"] as const) {
+    for (const name of ARRAYS) {
       const { length } = state[name];
       if (length === elementCount) continue;
       throw new LoraFleetError(
@@ -73,13 +123,32 @@ export class OptimizerState {
         `Loading a training state failed: ${name} has ${length} elements, the adapter has ${elementCount}`,
       );
     }
-    this.#current = copyState(state);
+    const next = this.#viewOf(this.#next);
+    for (const name of ARRAYS) next[name].set(state[name]);
+    this.#advance();
     this.#updateCount = state.updateCount;
+  }
+
+  /** What was written beside the current state becomes the current one. */
+  #advance(): void {
+    const before = this.#isLent ? null : this.#current;
+    [this.#current, this.#spare] = [this.#next, before];
+    this.#isLent = false;
     this.#hasUpdate = false;
   }
 
-  /** A copy of the current state. */
+  /** The current state in shared memory, to be read only: it stays as it is, and updates go on in other memory. */
   export(): TrainingState {
-    return { updateCount: this.#updateCount, ...copyState(this.#current) };
+    this.#isLent = true;
+    return this.view;
+  }
+
+  /** Ends the threads. */
+  close(): void {
+    this.#crew.close();
+  }
+
+  #viewOf(state: StateMemories): AdamWState {
+    return viewOf(state, this.#layout.elementCount);
   }
 }

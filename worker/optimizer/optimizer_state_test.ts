@@ -1,8 +1,12 @@
-import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import type { UpdateRequest } from "./adamw.ts";
+import { pcg32 } from "../../shared/prng.ts";
+import { adamwUpdate, type UpdateRequest } from "./adamw.ts";
+import { copyState, digestOf, emptyState } from "./adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { OptimizerState } from "./optimizer_state.ts";
+import { Crew } from "./threads/crew.ts";
+import { PIECE_ELEMENTS } from "./threads/update_work.ts";
 
 const layout: GradientLayout = {
   tensors: [{ name: "a", shape: [1, 64], offset: 0 }],
@@ -25,10 +29,10 @@ const request: UpdateRequest = {
 
 const initial = () => new OptimizerState(layout, new Float32Array(64).fill(1));
 
-Deno.test("an update leaves the current state as it is until the commit", () => {
+Deno.test("an update leaves the current state as it is until the commit", async () => {
   const state = initial();
   const before = state.digest("current");
-  state.update(request);
+  await state.update(request);
   assertEquals([state.digest("current"), state.export().updateCount], [before, 0]);
   const next = state.digest("next");
   state.commit();
@@ -36,35 +40,101 @@ Deno.test("an update leaves the current state as it is until the commit", () => 
   assertNotEquals(next, before);
 });
 
-Deno.test("without an update, after a rollback and after an import there is nothing to commit", () => {
+Deno.test("without an update, after a rollback and after an import there is nothing to commit", async () => {
   const state = initial();
   const assertNothing = () =>
     assertEquals(assertThrows(() => state.commit(), LoraFleetError, "no update").code, "conflict");
   assertNothing();
-  state.update(request);
+  await state.update(request);
   state.rollback();
   assertNothing();
   const exported = state.export();
-  state.update(request);
+  await state.update(request);
   state.import(exported);
   assertNothing();
   assertEquals(state.export(), exported);
 });
 
-Deno.test("an exported state is a copy, and so is an imported one", () => {
+Deno.test("an imported state is a copy, an exported one stays as it is through later updates and imports", async () => {
   const state = initial();
-  const exported = state.export();
-  state.import(exported);
-  exported.adapter[0] = 7;
-  assertEquals(state.adapter[0], 1);
+  const [exported, before] = [state.export(), state.digest("current")];
+  const imported = { updateCount: 5, ...copyState(exported) };
+  for (let i = 0; i < 3; i++) {
+    await state.update(request);
+    state.commit();
+  }
+  state.import(imported);
+  imported.adapter[0] = 7;
+  assertEquals([state.adapter[0], state.view.updateCount], [1, 5]);
+  assertEquals([digestOf(exported), exported.updateCount], [before, 0]);
 });
 
-Deno.test("arrays of the wrong length are refused", () => {
+Deno.test("without an export, updates go back and forth between two memories", async () => {
+  const state = initial();
+  const buffers: unknown[] = [state.adapter.buffer];
+  for (let i = 0; i < 4; i++) {
+    await state.update(request);
+    state.commit();
+    buffers.push(state.adapter.buffer);
+  }
+  assertEquals(new Set(buffers).size, 2);
+  state.export();
+  await state.update(request);
+  state.commit();
+  await state.update(request);
+  state.commit();
+  assertEquals(buffers.slice(-1)[0] === state.adapter.buffer, false);
+});
+
+Deno.test("updates have the bits of the reference, by one thread, by three, and after the helpers have died", async () => {
+  const tensors = [5 * 64, 3 * PIECE_ELEMENTS, 64, PIECE_ELEMENTS + 64].reduce<GradientLayout["tensors"]>(
+    (before, size, i) => {
+      const last = before.at(-1);
+      const offset = last === undefined ? 0 : last.offset + last.shape[1];
+      return [...before, { name: `t${i}`, shape: [1, size], offset }];
+    },
+    [],
+  );
+  const last = tensors.at(-1)!;
+  const elementCount = last.offset + last.shape[1];
+  const wide: GradientLayout = { tensors, elementCount, parameterCount: elementCount };
+  const prng = pcg32(3);
+  const adapter = Float32Array.from({ length: elementCount }, () => prng.normal());
+  const requests = [1, 2, 3].map((updateNumber): UpdateRequest => ({
+    ...{ ...request, updateNumber, maxGradientNorm: 0.3, weightDecay: 0.1 },
+    sums: Int32Array.from({ length: elementCount }, () => prng.uint32() | 0),
+    exponents: Int8Array.of(-20, -30, -27, -24),
+  }));
+  const [expected, norms] = [{ ...emptyState(elementCount), adapter: adapter.slice() }, [] as number[]];
+  for (const each of requests) norms.push(adamwUpdate(wide, each, expected, expected));
+
+  const lost: string[] = [];
+  const dying = new URL(`data:application/javascript,${
+    encodeURIComponent(`self.onmessage = ({ data }) => {
+      if (data.kind === "squares") return self.postMessage(null);
+      Atomics.add(data.taken, 0, 2); // takes pieces and dies
+      throw new Error("out of memory");
+    };`)
+  }`);
+  const crews = [new Crew(1), new Crew(3), new Crew(3, (why) => lost.push(why), dying)];
+  for (const crew of crews) {
+    const state = new OptimizerState(wide, adapter, { crew });
+    for (const [index, each] of requests.entries()) {
+      assertEquals(await state.update(each), norms[index]);
+      state.commit();
+    }
+    assertEquals(state.digest("current"), digestOf(expected));
+    state.close();
+  }
+  assertEquals([lost.length, /out of memory/.test(lost[0]!)], [2, true]);
+});
+
+Deno.test("arrays of the wrong length are refused", async () => {
   const state = initial();
   const short = { ...state.export(), firstMoment: new Float32Array(3) };
   const error = assertThrows(() => state.import(short), LoraFleetError, "firstMoment has 3 elements");
   assertEquals(error.code, "corrupt");
-  assertThrows(
+  await assertRejects(
     () => state.update({ ...request, sums: new Int32Array(3) }),
     RangeError,
     "3 gradient sums, the adapter has 64 elements",

@@ -3,6 +3,7 @@ import { fromFileUrl } from "@std/path";
 import { toText } from "@std/streams";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { errorOf } from "../../../shared/protocol/failure.ts";
+import { readLines } from "../../../shared/protocol/process_lines.ts";
 import { type ExportMessage, exportMessageSchema } from "./export_messages.ts";
 
 export type Outcome = Extract<ExportMessage, { type: "done" | "pushed" }>;
@@ -46,7 +47,7 @@ export async function runChild(
     // If the process ends before it has read, its status gives the reason.
     await writer.write(new TextEncoder().encode(JSON.stringify(task) + "\n")).catch(() => {});
     let outcome: Outcome | Extract<ExportMessage, { type: "failed" }> | null = null;
-    for await (const message of messagesOf(child.stdout)) {
+    for await (const message of readLines(child.stdout, exportMessageSchema)) {
       if (message.type === "planned" || message.type === "progress") onMessage(message);
       else outcome = message;
     }
@@ -74,15 +75,6 @@ function spawn({ script, permissions, cwd }: ChildProgram): Deno.ChildProcess {
     ],
     ...{ cwd, env: { NO_COLOR: "1" }, stdin: "piped", stdout: "piped", stderr: "piped" },
   }).spawn();
-}
-
-async function* messagesOf(stdout: ReadableStream<Uint8Array>): AsyncGenerator<ExportMessage> {
-  let text = "";
-  for await (const part of stdout.pipeThrough(new TextDecoderStream())) {
-    const lines = (text + part).split("\n");
-    text = lines.pop()!;
-    for (const line of lines) yield exportMessageSchema.parse(JSON.parse(line));
-  }
 }
 
 /** A process that ended without an outcome. */

@@ -4,6 +4,7 @@
  */
 import { setPriority } from "node:os";
 import { failureOf } from "../../../shared/protocol/failure.ts";
+import { writeLine } from "../../../shared/protocol/process_lines.ts";
 import type { ExportMessage } from "./export_messages.ts";
 
 const NICENESS = 10;
@@ -11,10 +12,7 @@ const PROGRESS_INTERVAL_MS = 500;
 
 type Send = (message: ExportMessage) => void;
 
-const send: Send = (message) => {
-  const line = new TextEncoder().encode(JSON.stringify(message) + "\n");
-  for (let at = 0; at < line.length;) at += Deno.stdout.writeSync(line.subarray(at));
-};
+const send: Send = (message) => writeLine(message);
 
 /** @param run its result is the last message; progress that it sends is thinned out */
 export async function serveTask(

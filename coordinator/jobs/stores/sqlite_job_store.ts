@@ -1,9 +1,9 @@
 /** The job store on disk: one SQLite file in the data folder. */
-import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { quote } from "../../../shared/errors.ts";
 import { copyDatabase } from "../../storage/copy_database.ts";
 import { inTransaction, onDatabase } from "../../storage/sqlite.ts";
+import { type Compiled, compileOnce } from "../../storage/statements.ts";
 import { isFinished, jobRecordSchema, type JobStatus, jobStatusSchema } from "../record/job.ts";
 import { openJobDatabase, SCHEMA_VERSION } from "./job_database.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
@@ -24,11 +24,12 @@ export function openSqliteJobStore(
   onMigrated?: (from: number, to: number) => void,
 ): JobStore {
   const db = openJobDatabase(path, onMigrated);
-  const records = new SqliteRecords(db, (table, seq, problem) =>
+  const compiled = compileOnce(db);
+  const records = new SqliteRecords(db, compiled, (table, seq, problem) =>
     onUnreadable(
       `skipping row ${seq} of the table ${quote(table)} in ${quote(path)}, which cannot be read: ${problem}`,
     ));
-  const insertEvent = db.prepare("INSERT INTO events (job_id, record) VALUES (?, ?)");
+  const insertEvent = compiled("INSERT INTO events (job_id, record) VALUES (?, ?)");
   const insertEvents: JobStore["appendEvents"] = (events) =>
     events.map((event) => {
       const { lastInsertRowid } = insertEvent.run(event.jobId, JSON.stringify(event));
@@ -38,18 +39,18 @@ export function openSqliteJobStore(
   return {
     putJob: (job, events, request = null) =>
       inTransaction(db, () => {
-        db.prepare(`INSERT INTO jobs (id, finished, record) VALUES (?1, ?2, ?3)
+        compiled(`INSERT INTO jobs (id, finished, record) VALUES (?1, ?2, ?3)
           ON CONFLICT (id) DO UPDATE SET finished = ?2, record = ?3`)
           .run(job.id, isFinished(job.status) ? 1 : 0, JSON.stringify(job));
         if (request !== null) {
-          db.prepare("INSERT OR REPLACE INTO requests (key, body_sha256, job_id) VALUES (?, ?, ?)")
+          compiled("INSERT OR REPLACE INTO requests (key, body_sha256, job_id) VALUES (?, ?, ?)")
             .run(request.key, request.bodySha256, job.id);
         }
         return insertEvents(events);
       }),
     requestOf(key) {
       const sql = "SELECT key, body_sha256 AS bodySha256, job_id AS jobId FROM requests WHERE key = ?";
-      const found = onDatabase("read a record", () => db.prepare(sql).get(key));
+      const found = onDatabase("read a record", () => compiled(sql).get(key));
       return found === undefined ? null : requestSchema.parse(found);
     },
     job: (id) => records.select(jobRecordSchema, "jobs", "WHERE id = ?", id)[0] ?? null,
@@ -57,7 +58,7 @@ export function openSqliteJobStore(
       const narrow = metadata === undefined ? [] : metadataConditions(metadata);
       return records.page(jobRecordSchema, "jobs", narrow, query);
     },
-    jobCounts: () => countJobs(db),
+    jobCounts: () => countJobs(compiled),
     unfinishedJobs: () => records.select(jobRecordSchema, "jobs", "WHERE finished = 0 ORDER BY seq"),
 
     appendEvents: (events) => inTransaction(db, () => insertEvents(events)),
@@ -84,9 +85,9 @@ export function openSqliteJobStore(
 const countSchema = z.array(z.object({ status: jobStatusSchema, count: z.int() }));
 
 /** Counts in SQL, since there may be thousands and their records are long. */
-function countJobs(db: DatabaseSync): Map<JobStatus, number> {
+function countJobs(compiled: Compiled): Map<JobStatus, number> {
   const sql = "SELECT record ->> '$.status' AS status, count(*) AS count FROM jobs GROUP BY status";
-  return new Map(countSchema.parse(db.prepare(sql).all()).map(({ status, count }) => [status, count]));
+  return new Map(countSchema.parse(compiled(sql).all()).map(({ status, count }) => [status, count]));
 }
 
 const ofJob = (jobId: string): Condition => ({ sql: "job_id = ?", parameters: [jobId] });

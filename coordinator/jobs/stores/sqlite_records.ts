@@ -3,6 +3,7 @@ import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { z } from "zod";
 import { messageOf, quote } from "../../../shared/errors.ts";
 import { inTransaction, onDatabase } from "../../storage/sqlite.ts";
+import type { Compiled } from "../../storage/statements.ts";
 import { type Page, type PageQuery, unknownPlace } from "./job_store.ts";
 
 const rowSchema = z.object({ seq: z.int(), record: z.string() });
@@ -19,24 +20,30 @@ export interface Condition {
 /** The tables of records in one database. */
 export class SqliteRecords {
   readonly #db: DatabaseSync;
+  readonly #compiled: Compiled;
   readonly #onUnreadable: (table: string, seq: number, problem: string) => void;
   readonly #reported = new Set<string>();
 
   /** `onUnreadable` receives each unreadable record once. */
-  constructor(db: DatabaseSync, onUnreadable: (table: string, seq: number, problem: string) => void) {
+  constructor(
+    db: DatabaseSync,
+    compiled: Compiled,
+    onUnreadable: (table: string, seq: number, problem: string) => void,
+  ) {
     this.#db = db;
+    this.#compiled = compiled;
     this.#onUnreadable = onUnreadable;
   }
 
   /** Runs one statement that writes. Throws `storage` if the disk refuses. */
   write(sql: string, ...parameters: SQLInputValue[]): void {
-    onDatabase("store a record", () => this.#db.prepare(sql).run(...parameters));
+    onDatabase("store a record", () => this.#compiled(sql).run(...parameters));
   }
 
   /** Rows of a table: sequence numbers and JSON texts. */
   rows(table: string, tail: string, ...parameters: SQLInputValue[]): z.output<typeof rowSchema>[] {
     const sql = `SELECT seq, record FROM ${table} ${tail}`;
-    return onDatabase("read a record", () => this.#db.prepare(sql).all(...parameters))
+    return onDatabase("read a record", () => this.#compiled(sql).all(...parameters))
       .map((row) => rowSchema.parse(row));
   }
 
@@ -67,7 +74,7 @@ export class SqliteRecords {
   /** The sum of a column over the rows that meet a condition. */
   sum(table: ListedTable, column: string, { sql, parameters }: Condition): number {
     const query = `SELECT COALESCE(SUM(${column}), 0) AS total FROM ${table} WHERE ${sql}`;
-    const row = onDatabase("read a record", () => this.#db.prepare(query).get(...parameters));
+    const row = onDatabase("read a record", () => this.#compiled(query).get(...parameters));
     return z.object({ total: z.int() }).parse(row).total;
   }
 
@@ -76,8 +83,8 @@ export class SqliteRecords {
     return inTransaction(this.#db, () => {
       const keep =
         `INSERT OR REPLACE INTO deleted (kind, id, seq) SELECT ?, id, seq FROM ${table} WHERE ${sql}`;
-      this.#db.prepare(keep).run(table, ...parameters);
-      return this.#db.prepare(`DELETE FROM ${table} WHERE ${sql}`).run(...parameters).changes > 0;
+      this.#compiled(keep).run(table, ...parameters);
+      return this.#compiled(`DELETE FROM ${table} WHERE ${sql}`).run(...parameters).changes > 0;
     });
   }
 
@@ -98,7 +105,7 @@ export class SqliteRecords {
   #placeOf(table: ListedTable, id: string): number {
     const sql =
       `SELECT seq FROM ${table} WHERE id = ?1 UNION ALL SELECT seq FROM deleted WHERE kind = ?2 AND id = ?1`;
-    const found = this.#db.prepare(sql).get(id, table);
+    const found = this.#compiled(sql).get(id, table);
     if (found === undefined) throw unknownPlace(id);
     return placeSchema.parse(found).seq;
   }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readDataset } from "../../../shared/data/examples/dataset.ts";
 import { type DataFile, openRowSource } from "../../../shared/data/files/data_files.ts";
 import { openDataFile, streamOf } from "../../../shared/data/files/data_bytes.ts";
+import type { RowsElsewhere } from "../../../shared/data/examples/take_rows.ts";
 import type { TokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
 import type { Tokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
@@ -13,6 +14,7 @@ import { longestDocumentOf } from "./packed_rows.ts";
 import type { Decoding, Progress } from "./preparation_messages.ts";
 import type { PreparedStream } from "./prepared_file.ts";
 import { layOut } from "./row_layout.ts";
+import type { RowsSetUp } from "../tokenising/rows_calls.ts";
 import { Numbers, TokenStore } from "./token_store.ts";
 
 /** Tells how far a preparation is. */
@@ -30,6 +32,10 @@ interface PrepareDatasetOptions extends PreparationWatch {
   readonly tokenizer: Tokenizer;
   /** Of the tokenizer: rows that exceed it are not tokenised. */
   readonly bound?: TokenBound;
+  /** Of threads that build the rows; left out: they are built here. */
+  readonly openThreads?:
+    | ((rows: Omit<RowsSetUp, "modelFolder">) => RowsElsewhere & Disposable)
+    | undefined;
   readonly signal?: AbortSignal;
   /** Where a large dataset's tokens may lie until they are written; left out: in memory. */
   readonly spoolFolder?: string;
@@ -53,8 +59,8 @@ export async function prepareDataset(options: PrepareDatasetOptions): Promise<Pr
 }
 
 async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Promise<PreparedStream> {
-  const { files, spec, part = "training", tokenizer, bound, signal, onProgress = () => {}, onDecode } =
-    options;
+  const { files, spec, part = "training", tokenizer, bound, openThreads, signal } = options;
+  const { onProgress = () => {}, onDecode } = options;
   const dataset = datasetOf(spec, part);
   for (const file of files) await checkHash(file);
   const done = { rows: 0, tokens: 0 };
@@ -65,8 +71,10 @@ async function fillStore(store: TokenStore, options: PrepareDatasetOptions): Pro
   );
   /** For each place the index of its document plus 1; 0 for a row that is left out. */
   const places = new Numbers();
+  const rowsSpec = { ...dataset, isEvaluated: part === "validation" };
+  using elsewhere = openThreads?.({ spec: rowsSpec, unit: source.unit });
   const { placeCount, truncatedRowCount, warnings } = await readDataset({
-    ...{ source, spec: { ...dataset, isEvaluated: part === "validation" }, tokenizer, signal, bound },
+    ...{ source, spec: rowsSpec, tokenizer, signal, bound, elsewhere },
     add(taken, example) {
       const document = store.add(example);
       for (const place of taken) places.set(place, document + 1);

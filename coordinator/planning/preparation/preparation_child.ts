@@ -7,6 +7,7 @@ import { toText } from "@std/streams";
 import type { Clock } from "../../../shared/clock.ts";
 import { LoraFleetError, messageOf } from "../../../shared/errors.ts";
 import { errorOf } from "../../../shared/protocol/failure.ts";
+import { readLines } from "../../../shared/protocol/process_lines.ts";
 import {
   type Decoding,
   type PreparationMessage,
@@ -78,7 +79,7 @@ export async function runPreparationChild(
     // If the process ends before it has read, its status gives the reason.
     await writer.write(new TextEncoder().encode(JSON.stringify(request) + "\n")).catch(() => {});
     let outcome: Outcome | null = null;
-    for await (const message of messagesOf(child.stdout)) {
+    for await (const message of readLines(child.stdout, preparationMessageSchema)) {
       heardAt = clock.now();
       if (message.type === "progress") onProgress(message);
       else if (message.type === "decoding") decoding = message.decoding;
@@ -100,6 +101,12 @@ export async function runPreparationChild(
   }
 }
 
+/** As `runPreparationChild`, with so many threads; null: as many as file and machine call for. */
+export function preparationWith(threads: number | null): typeof runPreparationChild {
+  return (request, options) =>
+    runPreparationChild(threads === null ? request : { ...request, threads }, options);
+}
+
 function spawn({ outputPath }: PreparationRequest, options: PreparationChildOptions): Deno.ChildProcess {
   const { script = new URL("./preparation_process.ts", import.meta.url), maxHeapMib } = options;
   const folder = outputPath.slice(0, outputPath.lastIndexOf("/"));
@@ -108,21 +115,12 @@ function spawn({ outputPath }: PreparationRequest, options: PreparationChildOpti
       ...["run", "-q", "--no-prompt", "--no-check"],
       ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
       // Relative to its working folder: a path with a comma could not be in the list.
-      ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority"],
+      ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority,systemMemoryInfo"],
       ...maxHeapMib === undefined ? [] : [`--v8-flags=--max-old-space-size=${maxHeapMib}`],
       fromFileUrl(script),
     ],
     ...{ cwd: folder, env: { NO_COLOR: "1" }, stdin: "piped", stdout: "piped", stderr: "piped" },
   }).spawn();
-}
-
-async function* messagesOf(stdout: ReadableStream<Uint8Array>): AsyncGenerator<PreparationMessage> {
-  let text = "";
-  for await (const part of stdout.pipeThrough(new TextDecoderStream())) {
-    const lines = (text + part).split("\n");
-    text = lines.pop()!;
-    for (const line of lines) yield preparationMessageSchema.parse(JSON.parse(line));
-  }
 }
 
 function stalled(limitMs: number, decoding: Decoding | null): LoraFleetError {

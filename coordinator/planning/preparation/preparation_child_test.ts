@@ -5,7 +5,7 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { goldenPath } from "../../../tests/golden/data_goldens.ts";
 import { parseJobRequest } from "../../job_request/parse.ts";
 import { sha256Of } from "../../storage/streamed_file.ts";
-import { type PreparationChildOptions, runPreparationChild } from "./preparation_child.ts";
+import { type PreparationChildOptions, preparationWith, runPreparationChild } from "./preparation_child.ts";
 import { runHere } from "./preparation_fixture.ts";
 import { openPreparedCache } from "./prepared_cache.ts";
 
@@ -61,15 +61,26 @@ async function scripted(folder: string, code: string): Promise<URL> {
   return new URL(`file://${folder}/script.ts`);
 }
 
-Deno.test("a process prepares the same bytes as this one would", () =>
+Deno.test("a process with threads prepares the same bytes as this one would", () =>
   withFolder(async (folder) => {
     const comma = `${folder}/a,b`;
     await openPreparedCache(comma, systemClock);
     const options = { clock: systemClock, signal: patient, onProgress: () => {} };
     const inChild = await requestFor(folder, TRAIN, { max_seq_length: 64 }, `${comma}/child.rows`);
-    await runPreparationChild(inChild, options);
+    await preparationWith(2)(inChild, options);
     await runHere({ ...inChild, outputPath: `${comma}/here.rows` }, options);
     assertEquals(await Deno.readFile(`${comma}/child.rows`), await Deno.readFile(`${comma}/here.rows`));
+  }));
+
+Deno.test("flags of V8 in the environment, whose traces go where the messages go, change nothing", () =>
+  withFolder(async (folder) => {
+    const path = await rowsFile(folder, "a ".repeat(1000));
+    Deno.env.set("DENO_V8_FLAGS", "--trace-gc,--trace-gc-verbose");
+    try {
+      await assertRejects(() => run(folder, path, { max_seq_length: 16 }), LoraFleetError, "1 of 1 rows");
+    } finally {
+      Deno.env.delete("DENO_V8_FLAGS");
+    }
   }));
 
 Deno.test("the preparation's error arrives with code and field", () =>
@@ -98,16 +109,18 @@ Deno.test("a cancelled preparation ends at once, in the middle of a row of megab
 
 Deno.test("a process that runs out of memory is a failure with its reason, and ends no other process", () =>
   withFolder(async (folder) => {
-    const script = await scripted(
-      folder,
-      "const kept = []; while (true) kept.push({ at: kept.length, text: String(Math.random()) });",
-    );
-    const error = await assertRejects(
-      () => run(folder, TRAIN, {}, { script, maxHeapMib: 64 }),
-      LoraFleetError,
-      "more memory",
-    );
-    assertEquals([error.code, error.param], ["does_not_fit", "training_file"]);
+    const greedy =
+      "const kept = []; while (true) kept.push({ at: kept.length, text: String(Math.random()) });";
+    const inThread = `new Worker("data:text/javascript,${encodeURIComponent(greedy)}", { type: "module" });`;
+    for (const code of [greedy, inThread]) {
+      const script = await scripted(folder, code);
+      const error = await assertRejects(
+        () => run(folder, TRAIN, {}, { script, maxHeapMib: 64 }),
+        LoraFleetError,
+        "more memory",
+      );
+      assertEquals([error.code, error.param], ["does_not_fit", "training_file"]);
+    }
   }));
 
 Deno.test("a process that the system kills is a failure with its reason", () =>
@@ -157,7 +170,7 @@ Deno.test("a defect is not reported as the user's fault, and keeps the process's
     assert(error.stack!.includes("of ours"), error.stack);
     const failing = await scripted(
       folder,
-      `console.log(JSON.stringify({ type: "failed", failure: { code: null, message: "of ours", param: null, stack: "at x" } }))`,
+      `console.log("lorafleet: " + JSON.stringify({ type: "failed", failure: { code: null, message: "of ours", param: null, stack: "at x" } }))`,
     );
     const defect = await assertRejects(() => run(folder, TRAIN, {}, { script: failing }), Error, "of ours");
     assertEquals(defect.stack, "at x");

@@ -12,6 +12,8 @@ export const preparationRequestSchema = z.strictObject({
   /** What the rows are made from (preparation_key.ts). */
   key: z.string(),
   outputPath: z.string(),
+  /** That build rows; 1: none besides the one that reads them. Left out: by the files' size and the machine. */
+  threads: z.int().min(1).optional(),
 });
 export type PreparationRequest = z.output<typeof preparationRequestSchema>;
 

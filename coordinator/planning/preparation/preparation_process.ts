@@ -4,6 +4,7 @@
  */
 import { setPriority } from "node:os";
 import { failureOf } from "../../../shared/protocol/failure.ts";
+import { writeLine } from "../../../shared/protocol/process_lines.ts";
 import { prepareRows } from "./prepare_rows.ts";
 import { type PreparationMessage, preparationRequestSchema } from "./preparation_messages.ts";
 import { writePrepared } from "./prepared_cache.ts";
@@ -12,10 +13,7 @@ import { writePrepared } from "./prepared_cache.ts";
 const NICENESS = 10;
 const PROGRESS_INTERVAL_MS = 500;
 
-function send(message: PreparationMessage): void {
-  const line = new TextEncoder().encode(JSON.stringify(message) + "\n");
-  for (let at = 0; at < line.length;) at += Deno.stdout.writeSync(line.subarray(at));
-}
+const send = (message: PreparationMessage): void => writeLine(message);
 
 async function prepare(text: string): Promise<void> {
   const request = preparationRequestSchema.parse(JSON.parse(text));

@@ -1,19 +1,14 @@
 /** Checks a job's base model and training file, and makes rows: everything that can be refused early is. */
-import { dirname } from "@std/path";
+import { dirname, join } from "@std/path";
 import { hasTokenizer } from "../../../shared/data/tokenizer/files/tokenizer_files.ts";
-import { createTokenBound } from "../../../shared/data/tokenizer/token_bound.ts";
-import { boundTo, loadTokenizer } from "../../../shared/data/tokenizer/tokenizer.ts";
 import { checkTokenizer } from "../../../shared/data/tokenizer/tokenizer_check.ts";
 import type { JobSpec } from "../../../shared/job/job_spec_schema.ts";
 import { aboutPart } from "./dataset_part.ts";
 import { type PreparationWatch, prepareDataset, type PreparedDataset } from "./dataset.ts";
-import {
-  aboutModel,
-  type CheckedJob,
-  checkModelForJob,
-  readModelJson,
-  readTransformerSpec,
-} from "../../base_models/model_check.ts";
+import { aboutModel, type CheckedJob, checkModelForJob } from "../../base_models/model_check.ts";
+import { loadJobTokenizer } from "../tokenising/job_tokenizer.ts";
+import { openRowsPool, threadsFor } from "../tokenising/rows_pool.ts";
+import type { RowsSetUp } from "../tokenising/rows_calls.ts";
 import type { PreparationRequest } from "./preparation_messages.ts";
 
 /**
@@ -42,18 +37,24 @@ export async function prepareRows(
 ): Promise<PreparedDataset> {
   const { spec, part = "training", files, modelFolder } = request;
   await checkModelForJob(spec, modelFolder, "if there");
-  const { tokenizer, bound } = await aboutModel(spec, async () => {
-    const { vocabSize } = await readTransformerSpec(modelFolder);
-    const tokenizer = boundTo(await loadTokenizer(modelFolder), vocabSize);
-    const json = await readModelJson(modelFolder, "tokenizer.json");
-    // Tokens that other files add may be longer than all in tokenizer.json.
-    const whole = typeof json === "object" ? { ...json, added_tokens: tokenizer.addedTokens } : json;
-    return { tokenizer, bound: createTokenBound(whole) };
-  });
+  const { tokenizer, bound } = await aboutModel(spec, () => loadJobTokenizer(modelFolder));
   const spoolFolder = dirname(request.outputPath);
+  const tokenizerPath = join(modelFolder, "tokenizer.json");
+  const {
+    threads = threadsFor(await bytesOf(files.map(({ path }) => path)), await bytesOf([tokenizerPath])),
+  } = request;
+  const openThreads = threads < 2
+    ? undefined
+    : (rows: Omit<RowsSetUp, "modelFolder">) => openRowsPool(threads, { modelFolder, ...rows });
   return await aboutPart(
     spec,
     part,
-    () => prepareDataset({ files, spec, part, tokenizer, bound, spoolFolder, ...watch }),
+    () => prepareDataset({ files, spec, part, tokenizer, bound, openThreads, spoolFolder, ...watch }),
   );
+}
+
+/** A file that is not there counts as empty: whoever reads it says so. */
+async function bytesOf(paths: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(paths.map((path) => Deno.stat(path).then(({ size }) => size, () => 0)));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -11,6 +11,10 @@ export interface ColumnMapping {
   rename(row: Row): Row;
   /** What to add to the error of a row that has no form: a column that the mapping takes and the row lacks is the likely cause. */
   hint(row: Row): string;
+  /** Columns that were new since the last call, in their order; none once all of the mapping's have come. */
+  takeColumns(): string[];
+  /** Columns of rows that others renamed. */
+  addColumns(columns: readonly string[]): void;
   /** Throws a `LoraFleetError` with code `invalid_dataset` for a column that no row has had. */
   finish(): void;
 }
@@ -24,15 +28,17 @@ export function createColumnMapping(
   const sources = new Set(pairs.map(([, source]) => source));
   const missing = new Map(pairs.map(([name, source]) => [source, name]));
   const columns = new Set<string>();
+  let taken = 0;
+  const see = (column: string): void => {
+    columns.add(column);
+    missing.delete(column);
+  };
   return {
     mapped: names,
     rename(row) {
       if (pairs.length === 0) return row;
       if (missing.size > 0) {
-        for (const column of row.fields.keys()) {
-          columns.add(column);
-          missing.delete(column);
-        }
+        for (const column of row.fields.keys()) see(column);
       }
       const kept = [...row.fields].filter(([column]) => !sources.has(column) && !names.has(column));
       const renamed = pairs.filter(([, source]) => row.fields.has(source))
@@ -50,6 +56,12 @@ export function createColumnMapping(
       }, which the row does not have` +
         (meant === null ? "" : `; did you mean ${quote(meant)}?`);
     },
+    takeColumns() {
+      const fresh = [...columns].slice(taken);
+      taken = columns.size;
+      return fresh;
+    },
+    addColumns: (others) => others.forEach(see),
     finish() {
       const [first] = missing;
       if (first === undefined) return;

@@ -2,10 +2,10 @@
 import { counted } from "../../counted.ts";
 import { LoraFleetError } from "../../errors.ts";
 import type { DatasetSpec } from "../../job/job_spec_schema.ts";
-import { boundTokenizer } from "./bounded_tokenizer.ts";
 import { countExampleLabels, type Example, truncateExample } from "../packing/example.ts";
-import { createExampleBuilder } from "./examples.ts";
-import { ResponseNotFoundError } from "./responses.ts";
+import type { ResponseNotFoundError } from "./responses.ts";
+import { type BuiltRow, createRowBuilder, longestRow, type RowsSpec } from "./row_builder.ts";
+import { type PlacedRow, type RowsElsewhere, takeRows } from "./take_rows.ts";
 import type { RowSource } from "../files/data_files.ts";
 import { inUnit, invalidLine, type Row, type RowUnit } from "../rows/row.ts";
 import { selectRows } from "../files/selection.ts";
@@ -21,11 +21,13 @@ interface DatasetSummary {
 
 interface ReadDatasetOptions {
   readonly source: RowSource;
-  readonly spec: DatasetSpec & { readonly isEvaluated?: boolean };
+  readonly spec: RowsSpec;
   readonly tokenizer: Tokenizer;
   readonly signal?: AbortSignal | undefined;
   /** Of the tokenizer: what is too long by it is not tokenised at all. */
   readonly bound?: TokenBound | undefined;
+  /** Where the rows are built; left out: here, one after the other, with the same outcome. */
+  readonly elsewhere?: RowsElsewhere | undefined;
   /**
    * Takes an example and its places in the selection, from 0; rows that are left out have places, too. They come in the order of the file, which is
    * that of the places unless rows are shuffled or slices summed.
@@ -43,39 +45,38 @@ const LOOK_ON = { rows: 1000, tokens: 2 ** 18 };
  * `invalid_request` for a split that does not exist; `invalid_model` for a chat template that is needed and lacking.
  */
 export async function readDataset(options: ReadDatasetOptions): Promise<DatasetSummary> {
-  const { source, spec, tokenizer, signal, bound = () => 0, add } = options;
+  const { source, spec, tokenizer, signal, bound = () => 0, elsewhere, add } = options;
   const { unit } = source;
   const lengths = createLengthLimit(spec, unit);
-  const bounded = boundTokenizer(tokenizer, bound, lengths.refusedAbove);
-  const builder = createExampleBuilder(bounded.tokenizer, spec, unit);
+  const builder = createRowBuilder({ tokenizer, bound, spec, unit });
   const selection = await selectRows(source, spec);
   let [rowCount, blankLines, leftOut] = [0, 0, 0];
   let firstLeftOut: ResponseNotFoundError | null = null;
-  const take = (row: Row, places: readonly number[]): void => {
-    if (source.hasBlankLines && row.fields.get("text") === "") {
-      blankLines += places.length;
-      return;
-    }
+  const take = ({ row, places }: PlacedRow, built: BuiltRow): void => {
     rowCount += places.length;
-    const built = orLeftOut(() => bounded.wholeRow(() => builder.build(row)));
-    if (built instanceof ResponseNotFoundError) {
+    if (built.kind === "fault") throw inUnit(unit, built.thrown);
+    if (built.kind === "no response") {
       leftOut += places.length;
-      firstLeftOut ??= built;
-      return;
+      firstLeftOut ??= built.thrown;
+    } else if (built.kind === "too long") lengths.exceeded(row, built.atLeast);
+    else {
+      const { example } = built;
+      add(places, inUnitOf(unit, () => lengths.apply(row, { ...example, lines: [row.line] })));
     }
-    if (typeof built === "number") lengths.exceeded(row, built);
-    else add(places, lengths.apply(row, { ...built, lines: [row.line] }));
   };
-  reading: for (const part of selection.parts) {
-    let index = 0;
-    for await (const row of source.rows(part.split)) {
-      signal?.throwIfAborted();
-      const places = part.placesOf(index++);
-      if (places.length > 0) inUnitOf(unit, () => take(row, places));
-      if (lengths.isDecided()) break reading;
-      if (index >= part.end) break;
+  const read = async function* (): AsyncGenerator<PlacedRow> {
+    for (const part of selection.parts) {
+      let index = 0;
+      for await (const row of source.rows(part.split)) {
+        const places = part.placesOf(index++);
+        const isBlank = source.hasBlankLines && row.fields.get("text") === "";
+        if (isBlank) blankLines += places.length;
+        else if (places.length > 0) yield { row, places };
+        if (index >= part.end) break;
+      }
     }
-  }
+  };
+  await takeRows(read(), { builder, elsewhere, take, isOver: lengths.isDecided, signal });
   if (rowCount === 0) throw noRows(spec, blankLines);
   if (leftOut === rowCount) throw inUnit(unit, firstLeftOut);
   lengths.finish(rowCount);
@@ -87,15 +88,6 @@ export async function readDataset(options: ReadDatasetOptions): Promise<DatasetS
     );
   }
   return { placeCount: rowCount + blankLines, truncatedRowCount: lengths.truncated(), warnings };
-}
-
-function orLeftOut<T>(build: () => T): T | ResponseNotFoundError {
-  try {
-    return build();
-  } catch (thrown) {
-    if (thrown instanceof ResponseNotFoundError) return thrown;
-    throw thrown;
-  }
 }
 
 function inUnitOf<T>(unit: RowUnit, body: () => T): T {
@@ -116,9 +108,9 @@ function noRows({ split }: DatasetSpec, blankLines: number): LoraFleetError {
   return new LoraFleetError("invalid_dataset", what, { param });
 }
 
-/** Cuts or counts rows that are too long. "wrapped" packing cuts its stream of tokens anyway and loses none. */
+/** Cuts or counts rows that are too long. */
 function createLengthLimit(spec: DatasetSpec, unit: RowUnit) {
-  const limit = spec.packing && spec.packing_strategy === "wrapped" ? Infinity : spec.max_seq_length;
+  const limit = longestRow(spec);
   let tooLong = 0;
   let longest = 0;
   let longestLine = 0;
@@ -131,8 +123,6 @@ function createLengthLimit(spec: DatasetSpec, unit: RowUnit) {
     if (length > longest) [longest, longestLine, isBound] = [length, line, byBound];
   };
   return {
-    /** Rows of more tokens are refused; Infinity if none are. */
-    refusedAbove: spec.truncation === "refuse" ? limit : Infinity,
     exceeded({ line }: Row, atLeast: number): void {
       if (tooLong > 0) seen.rows++;
       note(line, atLeast, true);

@@ -4,20 +4,32 @@ import { countExampleLabels, type Example } from "../packing/example.ts";
 import { invalidLine, type Row, type RowUnit } from "../rows/row.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createChatExamples } from "./chat_examples.ts";
-import { createMessageWeights } from "../chat/messages/message_weights.ts";
-import { createColumnMapping } from "./column_mapping.ts";
+import { createMessageWeights, type MessageWeights } from "../chat/messages/message_weights.ts";
+import { type ColumnMapping, createColumnMapping } from "./column_mapping.ts";
 import { contentOf } from "./row_forms.ts";
 import { ResponseNotFoundError } from "./responses.ts";
-import { createRowWeights } from "./row_weight.ts";
-import { createRowWarnings } from "./row_warnings.ts";
+import { createRowWeights, type RowWeights } from "./row_weight.ts";
+import { createRowWarnings, type RowWarnings, type SeenInRows } from "./row_warnings.ts";
 import { type BuilderSpec, createTextExamples, whyUntrained } from "./text_examples.ts";
 
-interface ExampleBuilder {
+/** Plain data. */
+export interface RowNotes {
+  readonly seen: SeenInRows;
+  readonly columns: readonly string[];
+  readonly hasWeights: boolean;
+  readonly hasMessageWeights: boolean;
+}
+
+export interface ExampleBuilder {
   /**
    * Throws a `LoraFleetError` with code `invalid_dataset` that names the line; a `ResponseNotFoundError` for one that may be
    * left out.
    */
   build(row: Row): Example;
+  /** What the rows since the last call have shown besides their examples. */
+  takeNotes(): RowNotes;
+  /** Goes on after rows that another builder of the same settings has built: `finish` and `warnings` are about them, too. */
+  addNotes(notes: RowNotes): void;
   /** After the last row. Throws `invalid_dataset` for settings that no row has needed. */
   finish(): void;
   /** What a user should know about the rows so far, one sentence each. */
@@ -84,6 +96,7 @@ export function createExampleBuilder(
       }
       return weight === 1 ? example : { ...example, weight };
     },
+    ...notesOf(warnings, mapping, weights, messageWeights),
     finish() {
       mapping.finish();
       if (spec.isEvaluated === true) return;
@@ -91,6 +104,28 @@ export function createExampleBuilder(
       messageWeights.finish();
     },
     warnings: () => warnings.list(),
+  };
+}
+
+function notesOf(
+  warnings: RowWarnings,
+  mapping: ColumnMapping,
+  weights: RowWeights,
+  messageWeights: MessageWeights,
+): Pick<ExampleBuilder, "takeNotes" | "addNotes"> {
+  return {
+    takeNotes: () => ({
+      seen: warnings.take(),
+      columns: mapping.takeColumns(),
+      hasWeights: weights.isFound(),
+      hasMessageWeights: messageWeights.isFound(),
+    }),
+    addNotes({ seen, columns, hasWeights, hasMessageWeights }) {
+      warnings.add(seen);
+      mapping.addColumns(columns);
+      if (hasWeights) weights.setFound();
+      if (hasMessageWeights) messageWeights.setFound();
+    },
   };
 }
 

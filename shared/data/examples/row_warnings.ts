@@ -42,19 +42,30 @@ const SENTENCES = {
 type Observation = keyof typeof SENTENCES;
 const OBSERVATIONS = Object.keys(SENTENCES) as Observation[];
 
+/** What was seen in a run of rows: plain data, to be added to what was seen in the rows before. */
+export interface SeenInRows {
+  readonly rows: number;
+  readonly observed: ReadonlyMap<Observation, Readonly<Count>>;
+  readonly lost: ReadonlyMap<string, Readonly<Count>>;
+}
+
 export interface RowWarnings {
   /** Counts a row once for each kind. */
   note(observation: Observation, line: number, example?: string): void;
   noteLosses(line: number, losses: readonly Loss[]): void;
   rowDone(): void;
+  /** What was seen since the last call; from then on it is not known here any more. */
+  take(): SeenInRows;
+  /** Goes on after rows in which others saw this. */
+  add(seen: SeenInRows): void;
   /** One sentence for each kind. */
   list(): string[];
 }
 
 export function createRowWarnings(unit: RowUnit = "line"): RowWarnings {
   let rows = 0;
-  const observed = new Map<Observation, Count>();
-  const lost = new Map<string, Count>();
+  let observed = new Map<Observation, Count>();
+  let lost = new Map<string, Count>();
 
   const some = (found: Count) => `${found.rows} of ${rows} rows`;
   return {
@@ -65,6 +76,16 @@ export function createRowWarnings(unit: RowUnit = "line"): RowWarnings {
       }
     },
     rowDone: () => rows++,
+    take() {
+      const seen = { rows, observed, lost };
+      [rows, observed, lost] = [0, new Map(), new Map()];
+      return seen;
+    },
+    add(seen) {
+      rows += seen.rows;
+      for (const [kind, found] of seen.observed) append(observed, kind, found);
+      for (const [what, found] of seen.lost) append(lost, what, found);
+    },
     list: () => [
       ...OBSERVATIONS.flatMap((kind) => {
         const found = observed.get(kind);
@@ -76,6 +97,17 @@ export function createRowWarnings(unit: RowUnit = "line"): RowWarnings {
       ),
     ],
   };
+}
+
+/** As if the rows of `found` had been counted one by one. */
+function append<Key>(counts: Map<Key, Count>, key: Key, found: Readonly<Count>): void {
+  const known = counts.get(key);
+  if (known === undefined) {
+    counts.set(key, { ...found });
+    return;
+  }
+  known.rows += found.rows - (known.lastLine === found.firstLine ? 1 : 0);
+  known.lastLine = found.lastLine;
 }
 
 function count<Key>(counts: Map<Key, Count>, key: Key, line: number, example: string): void {

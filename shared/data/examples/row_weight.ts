@@ -10,6 +10,10 @@ const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 export interface RowWeights {
   /** In f32; 1 for a row without one. Throws `invalid_dataset` for what is no number above 0 and at most 1000. */
   of(row: Row): number;
+  /** Whether a row had the column. */
+  isFound(): boolean;
+  /** A row that others read had it. */
+  setFound(): void;
   /** After the last row. Throws `invalid_dataset` if no row had the column. */
   finish(): void;
 }
@@ -33,6 +37,8 @@ export function createRowWeights(field: string | undefined): RowWeights {
           `${MAX_WEIGHT} is needed${hint}`,
       );
     },
+    isFound: () => isFound,
+    setFound: () => isFound = true,
     finish() {
       if (field === undefined || isFound) return;
       const message =

@@ -2,13 +2,16 @@
  * The API while a job trains among a crowd: many queued jobs, listeners of events, workers without work, on a real broker.
  *
  *     deno task bench:crowd [--jobs 1000] [--listeners 200] [--workers 500] [--minutes 10]
+ *       [--gradient-ms 50] less for more steps a second, so that a short run has a long one's events
+ *       [--trace FILE] V8's garbage collections in the coordinator
+ *
+ * A control process beside the coordinator sleeps and writes to the same disk: its longest delays are the machine's.
  *
  * Exits with 1 if the 95th percentile of all answers is above 100 ms, the coordinator's memory grows by more than a tenth between
  * the first and the last third of the time, or a worker was lost: these do not join again.
  */
 import { parseArgs } from "node:util";
 import { fromFileUrl } from "@std/path";
-import { systemClock } from "../../../shared/clock.ts";
 import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
 import { exitWithHelp } from "../../documents/head_help.ts";
 import {
@@ -20,7 +23,8 @@ import {
 } from "../../integration/coordinator_child.ts";
 import { median, summaryOf } from "../statistics.ts";
 import type { Answers } from "./api_probe.ts";
-import { rssOf } from "./rss.ts";
+import { startControl } from "./control_child.ts";
+import { watchMemory } from "./crowd_memory.ts";
 
 exitWithHelp(import.meta.url);
 
@@ -69,16 +73,6 @@ async function queueJobs(api: string, count: number): Promise<void> {
   }
 }
 
-async function watchMemory(pid: number, minutes: number): Promise<readonly number[]> {
-  const samples: number[] = [];
-  for (let second = 0; second < minutes * 60; second += 5) {
-    samples.push(await rssOf(pid));
-    if (second % 60 === 0) console.log(`  minute ${second / 60}: ${samples.at(-1)!.toFixed(0)} MB`);
-    await systemClock.sleep(5000);
-  }
-  return samples;
-}
-
 function report(answers: Answers): number {
   const line = (name: string, values: readonly number[]) =>
     `${name.padEnd(58)}${String(values.length).padStart(7)}` +
@@ -97,6 +91,10 @@ interface Crowd {
   readonly listeners: number;
   readonly workers: number;
   readonly minutes: number;
+  /** Of the toy engine, for a micro-batch. */
+  readonly gradientMs: number;
+  /** Where V8's traces go; null: it makes none. */
+  readonly trace: string | null;
 }
 
 interface Running {
@@ -107,10 +105,15 @@ interface Running {
   readonly children: Deno.ChildProcess[];
 }
 
-async function startTraining(coordinator: CoordinatorChild, folder: string, children: Deno.ChildProcess[]) {
+async function startTraining(
+  coordinator: CoordinatorChild,
+  folder: string,
+  children: Deno.ChildProcess[],
+  gradientMs: number,
+) {
   const joinUrl = await coordinator.joinUrl();
   const natsPort = Number(new URL((await (await fetch(joinUrl)).json()).natsUrl).port);
-  const trainer = { name: "trainer", joinUrl, natsPort, engine: "toy", gradientMs: 50 } as const;
+  const trainer = { name: "trainer", joinUrl, natsPort, engine: "toy", gradientMs } as const;
   const child = spawnWorkerProcess({ ...trainer, factorSize: 64, cacheFolder: `${folder}/worker` });
   child.stdout.pipeTo(new WritableStream()).catch(() => {});
   child.stderr.pipeTo(new WritableStream()).catch(() => {});
@@ -153,7 +156,7 @@ async function observe(
     ...[`${pathname}/files?limit=20`, "/metrics"],
   ];
   probe.postMessage({ origin, paths });
-  const memory = await watchMemory(coordinator.pid, minutes);
+  const memory = await watchMemory(coordinator.pid, origin, minutes);
   const answers = await new Promise<Answers>((resolve) => {
     probe.onmessage = ({ data }: MessageEvent<Answers>) => resolve(data);
     probe.postMessage(null);
@@ -176,21 +179,26 @@ async function main(crowd: Crowd): Promise<boolean> {
   const over = new AbortController();
   const probe = new Worker(new URL("./api_probe.ts", import.meta.url), { type: "module" });
   try {
-    await using coordinator = startCoordinatorChild(`${folder}/data`);
+    const { trace } = crowd;
+    const runArgs = trace === null ? [] : ["--v8-flags=--trace-gc"];
+    await using coordinator = startCoordinatorChild(`${folder}/data`, [], {}, runArgs);
     coordinator.ended.then(({ code }) => {
       if (!over.signal.aborted) {
         console.log(`the coordinator has ended with ${code}:\n${coordinator.stderr()}`);
       }
     });
-    const running = await startTraining(coordinator, folder, children);
+    const running = await startTraining(coordinator, folder, children, crowd.gradientMs);
     await gather(running, crowd);
     const count = { events: 0 };
     for (let i = 0; i < crowd.listeners; i++) {
       listen(running.api, running.jobId, over.signal, count).catch(() => {});
     }
+    const control = startControl(folder);
     const isGood = await observe(running, crowd.minutes, probe);
     console.log(`${count.events} events heard by ${crowd.listeners} listeners`);
     over.abort();
+    console.log(await control.report());
+    if (trace !== null) await Deno.writeTextFile(trace, coordinator.stdout());
     return isGood;
   } finally {
     over.abort();
@@ -203,7 +211,10 @@ async function main(crowd: Crowd): Promise<boolean> {
 
 if (import.meta.main) {
   const text = (value: string) => ({ type: "string", default: value }) as const;
-  const options = { jobs: text("1000"), listeners: text("200"), workers: text("500"), minutes: text("10") };
+  const options = {
+    ...{ jobs: text("1000"), listeners: text("200"), workers: text("500"), minutes: text("10") },
+    ...{ "gradient-ms": text("50"), trace: { type: "string" as const } },
+  } as const;
   const { values } = parseArgs({ options });
   console.log(
     `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores; ${values.jobs} queued jobs, ` +
@@ -213,6 +224,7 @@ if (import.meta.main) {
   const crowd = {
     ...{ jobs: Number(values.jobs), listeners: Number(values.listeners) },
     ...{ workers: Number(values.workers), minutes: Number(values.minutes) },
+    ...{ gradientMs: Number(values["gradient-ms"]), trace: values.trace ?? null },
   };
   Deno.exit(await main(crowd) ? 0 : 1);
 }

@@ -1,6 +1,6 @@
 /** Kernels that touch each element a few times: the memory's speed decides about them. FLOPs are counted in the WGSL. */
 import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
-import { type CostOf, indicesOf, type KernelCost, valueOf, WORD } from "./kernel_cost.ts";
+import { type CostOf, indicesOf, type KernelCost, numberBytes, valueOf, WORD } from "./kernel_cost.ts";
 
 const countOf = ({ params }: RecordedDispatch) => valueOf(params, "count");
 
@@ -49,25 +49,27 @@ const rmsNormBackward: CostOf = ({ params }) => {
   return { kind: "RMSNorm", flops: 8 * rows * columns, reads, writes: { dx: x } };
 };
 
-/** x of each row and head; each row's line of the tables. */
-const rope: CostOf = ({ params }) => {
+/** x of each row and head; of the tables the lines of all positions that there are. */
+const rope: CostOf = (dispatch) => {
+  const { params } = dispatch;
   const [count, half] = [valueOf(params, "count"), valueOf(params, "half")];
   const rows = count / half / valueOf(params, "headCount");
-  const [x, table] = [2 * WORD * count, WORD * rows * half];
+  const positions = new Set(indicesOf(dispatch, "positions", rows)).size;
+  const [x, table] = [2 * WORD * count, WORD * positions * half];
   const reads = { x, cos_table: table, sin_table: table, positions: WORD * rows };
   return { kind: "RoPE", flops: 6 * count, reads, writes: { x } };
 };
 
-/** Rows that the slab has; the others' invocations end at once. */
+/** Rows that the slab has, each read once; the others' invocations end at once. */
 const gather: CostOf = (dispatch) => {
   const { params } = dispatch;
   const columns = valueOf(params, "columns");
   const rows = countOf(dispatch) / columns;
   const first = valueOf(params, "firstRow");
   const end = first + valueOf(params, "rowCount");
-  const found = indicesOf(dispatch, "indices", rows).filter((row) => row >= first && row < end).length;
-  const bytes = WORD * found * columns;
-  return { kind: "rows", flops: 0, reads: { x: bytes, indices: WORD * rows }, writes: { y: bytes } };
+  const found = indicesOf(dispatch, "indices", rows).filter((row) => row >= first && row < end);
+  const reads = { x: numberBytes(dispatch) * new Set(found).size * columns, indices: WORD * rows };
+  return { kind: "rows", flops: 0, reads, writes: { y: WORD * found.length * columns } };
 };
 
 const scatter: CostOf = (dispatch) => {

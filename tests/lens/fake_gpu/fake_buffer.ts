@@ -24,6 +24,10 @@ export class FakeBuffer {
     return this.#isDestroyed;
   }
 
+  get keepsContents(): boolean {
+    return this.#contents !== null;
+  }
+
   /** Keeps the bytes if the buffer is small. */
   write(offset: number, bytes: Uint8Array): void {
     this.#contents?.set(bytes, offset);
@@ -45,7 +49,7 @@ export class FakeBuffer {
   }
 
   getMappedRange(): ArrayBuffer {
-    return new ArrayBuffer(this.size);
+    return this.#contents?.buffer ?? new ArrayBuffer(this.size);
   }
 
   unmap(): void {}

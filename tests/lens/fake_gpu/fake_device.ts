@@ -1,12 +1,17 @@
 /**
  * A GPUDevice that computes nothing and allocates nothing: it checks what a real one of the same limits and memory would
- * refuse, counts, and hands each submit's commands to whoever listens.
+ * refuse, hands each submit's commands to whoever listens, and has a clock that advances as the commands would take.
  */
 import { FakeBuffer } from "./fake_buffer.ts";
 import { bindGroupOf, bindingProblems, type FakeLayout } from "./fake_binding.ts";
-import { type FakeBindGroup, FakeCommandEncoder, type PendingCommand } from "./fake_encoder.ts";
+import {
+  type FakeBindGroup,
+  FakeCommandEncoder,
+  type FakeQuerySet,
+  type PendingCommand,
+} from "./fake_encoder.ts";
 import { FakeErrors } from "./fake_errors.ts";
-import { decodeCommand } from "./decode_command.ts";
+import { FakeQueue, type SecondsOf } from "./fake_queue.ts";
 import { parseProgram, type Program, type RecordedCommand } from "./recorded.ts";
 
 export interface FakeLimits {
@@ -28,18 +33,21 @@ export interface FakeHardware {
 
 export class FakeDevice {
   readonly lost = new Promise<never>(() => {});
-  readonly features = new Set<string>();
+  readonly features = new Set(["timestamp-query"]);
   readonly limits: FakeLimits;
   readonly queue: { readonly submit: unknown; readonly writeBuffer: unknown };
   /** Called with each submit's commands. */
   onSubmit: (commands: readonly RecordedCommand[]) => void = () => {};
   readonly #hardware: FakeHardware;
   readonly #errors = new FakeErrors();
+  readonly #executor: FakeQueue;
   #allocatedBytes = 0;
   #peakBytes = 0;
 
-  constructor(hardware: FakeHardware) {
+  /** @param secondsOf by which the device's clock advances */
+  constructor(hardware: FakeHardware, secondsOf: SecondsOf) {
     this.#hardware = hardware;
+    this.#executor = new FakeQueue(secondsOf);
     this.limits = hardware.limits;
     this.queue = {
       submit: (buffers: readonly PendingCommand[][]) => this.#submit(buffers.flat()),
@@ -61,15 +69,14 @@ export class FakeDevice {
         `buffer "${label}" of ${size} bytes exceeds ${this.limits.maxBufferSize}`,
       );
     }
-    this.#allocatedBytes += size;
-    if (this.#allocatedBytes > memoryBytes) {
-      this.#errors.raise(
-        "out-of-memory",
-        `buffer "${label}" of ${size} bytes: ${description} has ${memoryBytes}, and ${
-          this.#allocatedBytes - size
-        } are taken`,
-      );
+    const takenBytes = this.#allocatedBytes;
+    if (takenBytes + size > memoryBytes) {
+      const what =
+        `buffer "${label}" of ${size} bytes: ${description} has ${memoryBytes}, of which ${takenBytes} are taken`;
+      this.#errors.raise("out-of-memory", what);
+      return new FakeBuffer(descriptor, () => {}); // an invalid one, that takes nothing
     }
+    this.#allocatedBytes += size;
     this.#peakBytes = Math.max(this.#peakBytes, this.#allocatedBytes);
     return new FakeBuffer(descriptor, () => this.#allocatedBytes -= size);
   }
@@ -118,6 +125,10 @@ export class FakeDevice {
     return new FakeCommandEncoder();
   }
 
+  createQuerySet({ count }: GPUQuerySetDescriptor): FakeQuerySet & { destroy(): void } {
+    return { nanoseconds: new BigUint64Array(count), destroy: () => {} };
+  }
+
   pushErrorScope(filter: GPUErrorFilter): void {
     this.#errors.push(filter);
   }
@@ -142,7 +153,7 @@ export class FakeDevice {
 
   #submit(pending: readonly PendingCommand[]): void {
     const limit = this.limits.maxComputeWorkgroupsPerDimension;
-    const commands = pending.map(decodeCommand);
+    const commands = this.#executor.execute(pending);
     for (const command of commands) {
       if (command.kind !== "dispatch" || Math.max(...command.groups) <= limit) continue;
       this.#errors.raise("validation", `${command.program.label}: ${command.groups} workgroups`);

@@ -5,7 +5,7 @@ import { hardwareOf, lensCard } from "../cards.ts";
 import { openFakeGpu } from "./open_fake_gpu.ts";
 import { parseProgram, type RecordedCommand } from "./recorded.ts";
 
-const hardware = hardwareOf(lensCard("rtx3090"), 2 ** 30);
+const hardware = { ...hardwareOf(lensCard("rtx3090")), memoryBytes: 2 ** 30 };
 
 Deno.test("a dispatch is recorded with its kernel, params, tensors and grid, at its submit", async () => {
   const { gpu, device } = await openFakeGpu(hardware);

@@ -1,6 +1,6 @@
 /** Command encoders that only take down what is recorded. */
 import type { FakeBuffer } from "./fake_buffer.ts";
-import type { Program, RecordedMove } from "./recorded.ts";
+import type { Program } from "./recorded.ts";
 
 /** A bind group: for each binding its buffer and range. */
 export interface FakeBindGroup {
@@ -11,9 +11,13 @@ export interface FakeBindGroup {
   }[];
 }
 
-/** A dispatch before its submit: its params lie in a buffer that is written until then. */
+/** Nanoseconds of the device's clock, by index. */
+export interface FakeQuerySet {
+  readonly nanoseconds: BigUint64Array<ArrayBuffer>;
+}
+
 export interface PendingDispatch {
-  readonly kind: "pending";
+  readonly kind: "dispatch";
   readonly program: Program;
   readonly params: FakeBindGroup;
   readonly paramsOffset: number;
@@ -21,13 +25,38 @@ export interface PendingDispatch {
   readonly groups: readonly [number, number, number];
 }
 
-export type PendingCommand = PendingDispatch | RecordedMove;
+/** A command before its submit: not before then are params and indices in their buffers. */
+export type PendingCommand =
+  | PendingDispatch
+  | {
+    readonly kind: "copy";
+    readonly from: FakeBuffer;
+    readonly fromOffset: number;
+    readonly to: FakeBuffer;
+    readonly toOffset: number;
+    readonly byteLength: number;
+  }
+  | {
+    readonly kind: "clear";
+    readonly buffer: FakeBuffer;
+    readonly offset: number;
+    readonly byteLength: number;
+  }
+  | { readonly kind: "timestamp"; readonly querySet: FakeQuerySet; readonly index: number }
+  | {
+    readonly kind: "resolve";
+    readonly querySet: FakeQuerySet;
+    readonly first: number;
+    readonly count: number;
+    readonly buffer: FakeBuffer;
+    readonly offset: number;
+  };
 
 export class FakeCommandEncoder {
   readonly commands: PendingCommand[] = [];
 
-  beginComputePass(): FakeComputePass {
-    return new FakeComputePass(this.commands);
+  beginComputePass({ timestampWrites }: GPUComputePassDescriptor = {}): FakeComputePass {
+    return new FakeComputePass(this.commands, timestampWrites ?? null);
   }
 
   copyBufferToBuffer(
@@ -37,15 +66,21 @@ export class FakeCommandEncoder {
     toOffset: number,
     byteLength: number,
   ): void {
-    // What was written by the host alone travels along; a kernel's results are not known.
-    if (from.size === to.size && fromOffset === 0 && toOffset === 0 && from.size <= 4096) {
-      to.write(0, new Uint8Array(from.words(0, from.size).slice().buffer));
-    }
-    this.commands.push({ kind: "copy", label: `${from.label} → ${to.label}`, byteLength });
+    this.commands.push({ kind: "copy", from, fromOffset, to, toOffset, byteLength });
   }
 
   clearBuffer(buffer: FakeBuffer, offset = 0, byteLength = buffer.size - offset): void {
-    this.commands.push({ kind: "clear", label: buffer.label, byteLength });
+    this.commands.push({ kind: "clear", buffer, offset, byteLength });
+  }
+
+  resolveQuerySet(
+    querySet: FakeQuerySet,
+    first: number,
+    count: number,
+    buffer: FakeBuffer,
+    offset: number,
+  ): void {
+    this.commands.push({ kind: "resolve", querySet, first, count, buffer, offset });
   }
 
   finish(): PendingCommand[] {
@@ -55,13 +90,16 @@ export class FakeCommandEncoder {
 
 class FakeComputePass {
   readonly #commands: PendingCommand[];
+  readonly #timestamps: GPUComputePassTimestampWrites | null;
   #program: Program | null = null;
   #params: FakeBindGroup | null = null;
   #paramsOffset = 0;
   #tensors: FakeBindGroup | null = null;
 
-  constructor(commands: PendingCommand[]) {
+  constructor(commands: PendingCommand[], timestamps: GPUComputePassTimestampWrites | null) {
     this.#commands = commands;
+    this.#timestamps = timestamps;
+    this.#mark(timestamps?.beginningOfPassWriteIndex);
   }
 
   setPipeline(pipeline: { readonly program: Program }): void {
@@ -75,7 +113,7 @@ class FakeComputePass {
 
   dispatchWorkgroups(x: number, y = 1, z = 1): void {
     this.#commands.push({
-      kind: "pending",
+      kind: "dispatch",
       program: this.#program!,
       params: this.#params!,
       paramsOffset: this.#paramsOffset,
@@ -84,5 +122,13 @@ class FakeComputePass {
     });
   }
 
-  end(): void {}
+  end(): void {
+    this.#mark(this.#timestamps?.endOfPassWriteIndex);
+  }
+
+  #mark(index: number | undefined): void {
+    if (index === undefined) return;
+    const querySet = this.#timestamps!.querySet as unknown as FakeQuerySet;
+    this.#commands.push({ kind: "timestamp", querySet, index });
+  }
 }

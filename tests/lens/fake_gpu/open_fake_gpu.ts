@@ -1,14 +1,18 @@
 /** The real `Gpu` on a fake device. */
 import { Gpu } from "../../../worker/device/gpu.ts";
 import { FakeDevice, type FakeHardware } from "./fake_device.ts";
+import type { SecondsOf } from "./fake_queue.ts";
 
 /** Replaces `navigator.gpu` while the device is opened, and puts it back. */
-export async function openFakeGpu(hardware: FakeHardware): Promise<{ gpu: Gpu; device: FakeDevice }> {
-  const device = new FakeDevice(hardware);
+export async function openFakeGpu(
+  hardware: FakeHardware,
+  secondsOf: SecondsOf = () => 1e-6,
+): Promise<{ gpu: Gpu; device: FakeDevice }> {
+  const device = new FakeDevice(hardware, secondsOf);
   const adapter = {
     info: { description: hardware.description, vendor: "", device: "", isFallbackAdapter: false },
     limits: hardware.limits,
-    features: new Set<string>(),
+    features: device.features,
     requestDevice: () => Promise.resolve(device),
   };
   const real = Object.getOwnPropertyDescriptor(navigator, "gpu");

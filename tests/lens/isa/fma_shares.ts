@@ -1,8 +1,25 @@
 /** How much of what a kernel issues is multiply–adds: counted in the ISA that RADV makes of it (docs/benchmarks/isa.txt). */
 import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
+import shares from "./fma_shares.json" with { type: "json" };
 
-const SHARES: Readonly<Record<string, number>> = { nf4_matmul: 0.62, matmul: 0.7, attention_tile: 0.6 };
+const SHARES: Readonly<Record<string, number>> = shares;
 
-export function fmaShareOf({ kernel }: Pick<RecordedDispatch, "kernel">): number {
-  return SHARES[kernel.replace(/_d(q|kv)$/, "")] ?? 0.3;
+/** Kernels that were not compiled: bound by memory as a rule, so that it matters little. */
+const UNKNOWN = 0.3;
+
+/** Names what decides the loops: "nf4_matmul 128×64 nt", "attention_tile_dq 128". Products that are added have a short k. */
+export function shareKey({ kernel, constants }: Pick<RecordedDispatch, "kernel" | "constants">): string {
+  const { TILE_M, TILE_N, SPLIT = 1, A_ALONG_K, B_ALONG_K, HEAD_DIM, ACCUMULATE } = constants;
+  if (HEAD_DIM !== undefined) return `${kernel} ${HEAD_DIM}`;
+  if (TILE_M === undefined) return kernel;
+  const layout = `${A_ALONG_K ? "n" : "t"}${B_ALONG_K ? "t" : "n"}`;
+  return `${kernel} ${TILE_M}×${TILE_N}${SPLIT > 1 ? `÷${SPLIT}` : ""} ${layout}${ACCUMULATE ? " +=" : ""}`;
+}
+
+/** By the variant; else the least of the same kernel; else `UNKNOWN`. */
+export function fmaShareOf(dispatch: Pick<RecordedDispatch, "kernel" | "constants">): number {
+  const known = SHARES[shareKey(dispatch)];
+  if (known !== undefined) return known;
+  const related = Object.keys(SHARES).filter((key) => key.split(" ")[0] === dispatch.kernel);
+  return related.reduce((least, key) => Math.min(least, SHARES[key]!), related.length === 0 ? UNKNOWN : 1);
 }

@@ -22,6 +22,10 @@ export interface MessageWeights {
    * `invalid_dataset` for what is no weight, naming the line and the message.
    */
   of(line: number, field: string, messages: readonly TemplateMessage[]): number[];
+  /** Whether a message had the key. */
+  isFound(): boolean;
+  /** A message that others read had it. */
+  setFound(): void;
   /** After the last row. Throws `invalid_dataset` if no message had the key. */
   finish(): void;
 }
@@ -63,6 +67,8 @@ export function createMessageWeights(key: string | undefined): MessageWeights {
         const isContext = key !== OPENAI && isZeroByOpenAi(line, place, message.get(OPENAI));
         return roleOf(message) !== "assistant" ? 1 : isContext ? 0 : weight;
       }),
+    isFound: () => isFound,
+    setFound: () => isFound = true,
     finish() {
       if (key === undefined || isFound) return;
       const message =

@@ -1,15 +1,16 @@
 /** `/v1/fine_tuning/jobs/{id}/events`: pages of events, or all of them as they come. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { LoraFleetError, quote } from "../../../shared/errors.ts";
-import { isFinished } from "../../jobs/record/job.ts";
-import { unknownPlace } from "../../jobs/stores/job_store.ts";
-import { invalidInput } from "../transport/errors.ts";
-import { eventNumberOf, eventSchema, eventView } from "../views/event_view.ts";
-import { listSchema, pageView } from "../views/list_view.ts";
-import { addDescribed, type Api, idParameter, pageQuery, pathParameter, userRoute } from "./describe.ts";
+import { LoraFleetError, quote } from "../../../../shared/errors.ts";
+import { isFinished } from "../../../jobs/record/job.ts";
+import { unknownPlace } from "../../../jobs/stores/job_store.ts";
+import { invalidInput } from "../../transport/errors.ts";
+import { eventNumberOf, eventSchema, eventView } from "../../views/event_view.ts";
+import { listSchema, pageView } from "../../views/list_view.ts";
+import { addDescribed, type Api, idParameter, pageQuery, pathParameter, userRoute } from "../describe.ts";
+import { createEventFeeds, type EventFeeds } from "./event_feed.ts";
 import { openEventStream } from "./event_stream.ts";
-import type { ApiServices } from "./services.ts";
+import type { ApiServices } from "../services.ts";
 
 const eventsQuery = pageQuery(20, 1000).extend({
   stream: z.enum(["true", "false"]).default("false").openapi({
@@ -38,13 +39,14 @@ const listEvents = userRoute("get", "/v1/fine_tuning/jobs/{id}/events", "listFin
 });
 
 export function addJobEventRoutes(api: Api, services: ApiServices): void {
+  const feeds = createEventFeeds(services);
   addDescribed(api, listEvents, (c) => {
     const { id } = services.jobs.get(pathParameter(c, "id"));
     const query = eventsQuery.safeParse(c.req.query());
     if (!query.success) throw invalidInput(query.error, "query parameter", c.req.query());
     const { stream, limit, after } = query.data;
     if (stream === "true" || (c.req.header("accept") ?? "").includes("text/event-stream")) {
-      return streamEvents(c, id, c.req.header("last-event-id") ?? after, services);
+      return streamEvents(c, id, c.req.header("last-event-id") ?? after, { ...services, feeds });
     }
     return c.json(pageView(eventPage(services, id, after, limit), eventView), 200);
   });
@@ -58,7 +60,12 @@ function eventPage({ store }: ApiServices, jobId: string, after: string | undefi
   return store.events(jobId, { after: newest, limit });
 }
 
-function streamEvents(c: Context, jobId: string, after: string | undefined, services: ApiServices): Response {
+function streamEvents(
+  c: Context,
+  jobId: string,
+  after: string | undefined,
+  services: ApiServices & { readonly feeds: EventFeeds },
+): Response {
   const { jobs, store } = services;
   const newest = after === undefined ? 0 : numberOf(after);
   // An EventSource that gets 204 stops reconnecting.

@@ -1,8 +1,9 @@
 import { assertEquals } from "@std/assert";
-import type { Clock } from "../../../shared/clock.ts";
-import { parseJobRequest } from "../../job_request/parse.ts";
-import { errorOf, withWorld } from "../../testing/app_fixture.ts";
-import type { World } from "../../testing/app_fixture.ts";
+import type { Clock } from "../../../../shared/clock.ts";
+import { parseJobRequest } from "../../../job_request/parse.ts";
+import { errorOf, withWorld } from "../../../testing/app_fixture.ts";
+import type { World } from "../../../testing/app_fixture.ts";
+import { createEventFeeds } from "./event_feed.ts";
 import { openEventStream } from "./event_stream.ts";
 
 async function submit(world: World, text = "a\nb"): Promise<string> {
@@ -126,8 +127,9 @@ Deno.test("a silent stream is kept alive, and ends when the client leaves or the
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const id = await submit(world);
     await world.until(id, (job) => job.status === "running");
+    const feeds = createEventFeeds(world.services);
     const open = (streamClock: Clock) =>
-      openEventStream(id, 1000, { ...world.services, clock: streamClock, stopping: stopping.signal })
+      openEventStream(id, 1000, { feeds, clock: streamClock, stopping: stopping.signal })
         .getReader();
 
     const silent = open({ ...clock, sleep: () => Promise.resolve() });
