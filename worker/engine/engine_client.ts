@@ -71,7 +71,7 @@ export function startEngineThread(
     commit: () => call("commit", []),
     evaluate: (batch) => call("evaluate", [batch]),
     exportState: () => call("exportState", []),
-    importState: (state) => call("importState", [state], buffersIn(state)),
+    importState: (state, expected) => call("importState", [state, expected], buffersIn(state)),
     writeAdapter: (folder, baseModelName) => call("writeAdapter", [folder, baseModelName]),
     writeState: (folder) => call("writeState", [folder]),
     close: async () => {

@@ -65,11 +65,12 @@ export class TrainingEngine implements Engine {
     const { planText, plannedBytes } = model;
     const { layout } = model.lora;
     const pissaStart = pissa === null ? null : await pissa.start();
-    const initial = pissaStart?.slice() ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights);
-    const state = new OptimizerState(layout, initial);
+    const state = new OptimizerState(layout);
+    const digest = await state.begin(
+      pissaStart ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights),
+    );
     this.#loaded = { spec, gpu, model, state, pissaStart };
     model.flat.write(state.adapter);
-    const digest = state.digest("current");
     const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
     return {
       ...{ layout, digest, gpuDescription: gpu.description, plannedBytes },
@@ -128,8 +129,7 @@ export class TrainingEngine implements Engine {
 
   async update(request: UpdateRequest): Promise<UpdateResult> {
     const { state } = this.#ready();
-    const gradientNorm = await state.update(request);
-    return { gradientNorm, digest: request.isCompared === false ? "" : state.digest("next") };
+    return await state.update(request);
   }
 
   async commit(): Promise<void> {
@@ -147,13 +147,13 @@ export class TrainingEngine implements Engine {
     return this.#ready().state.export();
   }
 
-  async importState(imported: TrainingState): Promise<{ digest: string }> {
+  async importState(imported: TrainingState, expected?: string): Promise<{ digest: string }> {
     const loaded = this.#ready();
     const { model, state } = loaded;
-    state.import(imported);
+    const digest = await state.import(imported, expected);
     model.flat.write(state.adapter);
     clearSums(loaded); // they belong to the replaced state
-    return { digest: state.digest("current") };
+    return { digest };
   }
 
   async writeState(folder: string): Promise<void> {
