@@ -12,4 +12,6 @@ export interface Broker {
   /** As for any connection (nats_connection.ts). */
   readonly tlsCa?: string;
   readonly tlsServerName?: string;
+  /** As a store has it (nats_store.ts). */
+  readonly domain?: string;
 }

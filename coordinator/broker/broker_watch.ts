@@ -21,17 +21,23 @@ interface BrokerWatchOptions {
 const CHECK_MS = 500;
 /** One attempt at a renewal lasts 2 s: a broker that misses fewer than two is slow, not stuck. */
 const STUCK_MS = 5000;
+/** A check that comes so much too late: this process stood still, or its machine slept, and the broker was not asked meanwhile. */
+const STOOD_STILL_MS = 1000;
 /** Time for a restarted broker to recover its streams and for clients to retry; doubled after each restart without effect. */
 const FIRST_WAIT_MS = 10_000;
 const MAX_WAIT_MS = 60_000;
 
-/** Whether a restart is due, given room; `restarts` counts those that have not ended this trouble. */
+/**
+ * Whether a restart is due, given room; `restarts` counts those that have not ended this trouble.
+ * @param awakeSince when this process stood still last: what was not stored before says nothing of the broker
+ */
 export function isRestartDue(
   trouble: BrokerTrouble | null,
   restarts: { readonly count: number; readonly at: number },
   now: number,
+  awakeSince = -Infinity,
 ): boolean {
-  if (trouble === null || now - trouble.since < STUCK_MS) return false;
+  if (trouble === null || now - Math.max(trouble.since, awakeSince) < STUCK_MS) return false;
   if (restarts.count === 0) return true;
   return now - restarts.at >= Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** (restarts.count - 1));
 }
@@ -41,15 +47,18 @@ export async function watchBroker(options: BrokerWatchOptions): Promise<void> {
   const { health, clock, log, signal } = options;
   let restarts = { count: 0, at: -Infinity };
   let isFull = false;
+  let awakeSince = -Infinity;
   while (!signal.aborted) {
+    const sleptAt = clock.now();
     await clock.sleep(CHECK_MS, signal).catch(() => {});
+    if (clock.now() - sleptAt >= CHECK_MS + STOOD_STILL_MS) awakeSince = clock.now();
     const { trouble } = health;
     if (trouble === null) {
       restarts = { count: 0, at: -Infinity };
       isFull = false;
       continue;
     }
-    if (signal.aborted || !isRestartDue(trouble, restarts, clock.now())) continue;
+    if (signal.aborted || !isRestartDue(trouble, restarts, clock.now(), awakeSince)) continue;
     try {
       await options.assertRoom();
     } catch (thrown) {

@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import type { Clock } from "../../shared/clock.ts";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { createBrokerHealth } from "./broker_health.ts";
@@ -13,6 +14,32 @@ Deno.test("a broker that stores nothing for seconds is restarted, then at growin
     for (let now = 0;; now += 1000) if (isRestartDue(trouble, { count, at: 5000 }, now)) return now - 5000;
   });
   assertEquals(waits, [10_000, 20_000, 40_000, 60_000, 60_000]);
+});
+
+Deno.test("a coordinator that stood still does not blame its broker, unless it stores nothing afterwards either", async () => {
+  const clock = createFakeClock(1_000_000);
+  let stoodStillMs = 0;
+  const jumping: Clock = { now: () => clock.now() + stoodStillMs, sleep: clock.sleep };
+  const health = createBrokerHealth(jumping);
+  const restarts: string[] = [];
+  const ending = new AbortController();
+  const watched = watchBroker({
+    ...{ health, clock: jumping, log: () => {}, signal: ending.signal, assertRoom: () => Promise.resolve() },
+    restart: (reason) => {
+      restarts.push(reason);
+      return Promise.resolve();
+    },
+  });
+  await clock.advance(10_000);
+  health.report("lease", "timeout");
+  await clock.advance(200);
+  stoodStillMs = 11_000;
+  await clock.advance(4_000);
+  assertEquals(restarts, []);
+  await clock.advance(2_000);
+  assertEquals(restarts, ["nats-server runs, but has stored nothing for 17 s (timeout)"]);
+  ending.abort();
+  await watched;
 });
 
 Deno.test("health combines all reporters; the oldest trouble counts", async () => {

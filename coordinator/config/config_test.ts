@@ -31,6 +31,7 @@ Deno.test("the defaults serve this machine alone", () => {
     natsUrl: null,
     natsCredsPath: null,
     natsCaPath: null,
+    natsDomain: null,
     natsAccount: null,
     natsHost: "127.0.0.1",
     natsPort: 0,

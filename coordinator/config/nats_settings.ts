@@ -10,6 +10,8 @@ export interface NatsSettings {
   readonly natsCredsPath: string | null;
   /** PEM of the authority that signed that broker's certificates; null: the system's authorities. */
   readonly natsCaPath: string | null;
+  /** The domain of JetStream that has the streams; null: that of the broker which natsUrl names. */
+  readonly natsDomain: string | null;
   /** For workers; null: by the API's host, or as `natsUrl`. */
   readonly natsPublicUrl: string | null;
   /** Whether workers reach our own broker through the API's port, as web sockets. */
@@ -35,6 +37,8 @@ export const NATS_USAGE = `  --one-port              workers reach its own broke
   --nats-creds <path>     the coordinator's credentials there                 NATS_CREDS
   --nats-ca <path>        the authority that signed its certificates, if
                           systems do not trust it by default                  NATS_CA
+  --nats-domain <name>    the JetStream domain with the streams, if the URL is
+                          that of a leaf node                                 LORAFLEET_NATS_DOMAIN
   --nats-account-key <path>  seed of the workers' account there, or of one of
                           its signing keys: each worker gets an identity of
                           its own that the broker enforces                    LORAFLEET_NATS_ACCOUNT_KEY
@@ -47,6 +51,7 @@ export const NATS_OPTIONS = {
   "nats-url": { type: "string" },
   "nats-creds": { type: "string" },
   "nats-ca": { type: "string" },
+  "nats-domain": { type: "string" },
   "nats-account-key": { type: "string" },
   "nats-account": { type: "string" },
   "nats-operator-key": { type: "string" },
@@ -74,12 +79,13 @@ export function readNatsSettings(values: Values, env: (name: string) => string |
   const onePort = values["one-port"] ?? isOn(env("LORAFLEET_ONE_PORT"));
   // Of variables that other NATS tools read as well: without a broker they are not meant for us.
   if (natsUrl === null) {
-    for (const option of ["nats-creds", "nats-ca", "nats-account-key"] as const) {
+    for (const option of ["nats-creds", "nats-ca", "nats-domain", "nats-account-key"] as const) {
       if (values[option] !== undefined) {
         throw usage(option, `--${option} is for the broker of --nats-url, which is missing`);
       }
     }
-    return { natsUrl, natsPublicUrl, onePort, natsCredsPath: null, natsCaPath: null, natsAccount: null };
+    const none = { natsCredsPath: null, natsCaPath: null, natsDomain: null, natsAccount: null };
+    return { natsUrl, natsPublicUrl, onePort, ...none };
   }
   if (onePort) {
     const message =
@@ -104,8 +110,20 @@ export function readNatsSettings(values: Values, env: (name: string) => string |
     onePort,
     natsCredsPath,
     natsCaPath: path(values["nats-ca"] ?? env("NATS_CA")),
+    natsDomain: domainOf(values["nats-domain"] ?? env("LORAFLEET_NATS_DOMAIN")),
     natsAccount,
   };
+}
+
+/** One word of a subject, as nats-server has it. */
+function domainOf(text: string | null): string | null {
+  if (text === null || /^[^\s.*>]+$/.test(text)) return text;
+  throw usage(
+    "nats-domain",
+    `--nats-domain is ${
+      quote(text)
+    }; the name in the server's jetstream { domain: … } is needed, without dots, spaces, * and >`,
+  );
 }
 
 function isOn(text: string | null): boolean {

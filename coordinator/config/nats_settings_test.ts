@@ -15,6 +15,7 @@ Deno.test("a cluster is named as every NATS client takes it, by option or variab
     onePort: false,
     natsCredsPath: "/c.creds",
     natsCaPath: "/ca.pem",
+    natsDomain: null,
     natsAccount: null,
   });
   // Other tools' variables mean nothing where we start a broker of our own.
@@ -35,6 +36,13 @@ Deno.test("an account key with what belongs to it", () => {
     account,
     revoking: { operatorKeyPath: "/o.nk", systemCredsPath: "/sys.creds" },
   });
+});
+
+Deno.test("a JetStream domain by option or variable", () => {
+  assertEquals(read({ "nats-url": "nats://a", "nats-domain": "hub" }).natsDomain, "hub");
+  assertEquals(read({ "nats-url": "nats://a" }, { LORAFLEET_NATS_DOMAIN: "hub-1" }).natsDomain, "hub-1");
+  // It is for that broker, as the others.
+  assertEquals(read({}, { LORAFLEET_NATS_DOMAIN: "hub" }).natsDomain, null);
 });
 
 Deno.test("one port by option or variable, for our own broker alone", () => {
@@ -63,6 +71,8 @@ Deno.test("what is missing or wrong is named", () => {
     [{ "nats-public-url": "b" }, "nats-public-url", /--nats-public-url is "b"; a URL that begins/],
     [{ "nats-ca": "/ca" }, "nats-ca", /for the broker of --nats-url, which is missing/],
     [{ "nats-account-key": "/k" }, "nats-account-key", /--nats-url, which is missing/],
+    [{ "nats-domain": "hub" }, "nats-domain", /for the broker of --nats-url, which is missing/],
+    [{ ...url, "nats-domain": "a b" }, "nats-domain", /--nats-domain is "a b"; the name in the server's/],
     [
       { ...url, "nats-account-key": "/k" },
       "nats-creds",

@@ -23,13 +23,16 @@ export function ownAddress(
  * it knows workers by their tokens, and who signed its certificates.
  */
 export function brokerForWorkers(
-  config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "publicUrl" | "onePort">,
+  config: Pick<CoordinatorConfig, "natsUrl" | "natsPublicUrl" | "natsDomain" | "publicUrl" | "onePort">,
   ownPort: number | null,
   tls: Pick<Tls, "ca"> | null,
   foreign: { readonly knowsWorkers: boolean; readonly ca: string | null } = { knowsWorkers: false, ca: null },
 ): (
   requestUrl: URL,
-) => Pick<JoinReply, "natsUrl" | "natsUser" | "natsPassword" | "natsTakesToken" | "natsTlsCa"> {
+) => Pick<
+  JoinReply,
+  "natsUrl" | "natsUser" | "natsPassword" | "natsTakesToken" | "natsTlsCa" | "natsDomain"
+> {
   if (ownPort !== null) {
     return (requestUrl) => {
       const api = config.publicUrl === null ? new URL(requestUrl.origin) : new URL(config.publicUrl);
@@ -49,7 +52,10 @@ export function brokerForWorkers(
   const [natsUser, natsPassword] = [user ?? "", password ?? ""];
   const { knowsWorkers, ca } = foreign;
   const who = knowsWorkers ? { natsUser: "", natsPassword: "" } : { natsUser, natsPassword };
-  return () => ({ natsUrl, ...who, natsTakesToken: knowsWorkers, ...(ca === null ? {} : { natsTlsCa: ca }) });
+  // Workers with identities of their own pull through a service of their account, which leads to the streams by itself.
+  const domain = knowsWorkers || config.natsDomain === null ? {} : { natsDomain: config.natsDomain };
+  const trust = ca === null ? {} : { natsTlsCa: ca };
+  return () => ({ natsUrl, ...who, natsTakesToken: knowsWorkers, ...trust, ...domain });
 }
 
 function webSocketUrl({ protocol, host, pathname }: URL): string {

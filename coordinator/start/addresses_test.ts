@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { brokerForWorkers, ownAddress } from "./addresses.ts";
 
-const none = { natsUrl: null, natsPublicUrl: null, publicUrl: null, onePort: false };
+const none = { natsUrl: null, natsPublicUrl: null, publicUrl: null, natsDomain: null, onePort: false };
 const request = new URL("http://fleet.example:8787/join/x");
 
 function networkInterface(family: "IPv4" | "IPv6", address: string): Deno.NetworkInterfaceInfo {
@@ -64,4 +64,11 @@ Deno.test("a foreign broker keeps its URL, with the credentials split off", () =
     natsTakesToken: false,
   });
   assertEquals(reply("wss://broker/nats").natsUrl, "wss://broker/nats");
+});
+
+Deno.test("a domain is for workers that share a user; those with identities have a service that leads to the streams", () => {
+  const config = { ...none, natsUrl: "nats://leaf", natsDomain: "hub" };
+  const reply = (knowsWorkers: boolean) =>
+    brokerForWorkers(config, null, null, { knowsWorkers, ca: null })(request);
+  assertEquals([reply(false).natsDomain, reply(true).natsDomain], ["hub", undefined]);
 });

@@ -79,7 +79,7 @@ async function openForeignBroker(
   { accessStore, identity }: DataFolder,
 ): Promise<BrokerAccess> {
   const { clock, log } = parts;
-  const { natsUrl, natsCredsPath, natsAccount, natsCaPath } = config;
+  const { natsUrl, natsCredsPath, natsAccount, natsCaPath, natsDomain } = config;
   const trust = natsCaPath === null ? {} : { tlsCa: await readAuthority(natsCaPath, "nats-ca") };
   const accounts = natsAccount === null ? null : await readForeignAccounts({
     ...{ settings: natsAccount, credsPath: natsCredsPath!, clock },
@@ -97,6 +97,7 @@ async function openForeignBroker(
     ...{ url: natsUrl, user: null, password: null, ...trust },
     credsPath: accounts === null ? natsCredsPath : null,
     identities: accounts?.identities ?? null,
+    ...(natsDomain === null ? {} : { domain: natsDomain }),
   };
   return {
     ...{ broker, own: null, knowsWorkers: accounts !== null, access, health: createBrokerHealth(clock) },

@@ -29,6 +29,7 @@ export async function connectBroker(
     ...await connectionOf(broker),
     onError,
     storeDeadlineMs: STORE_DEADLINE_MS,
+    domain: broker.domain ?? null,
     onReplicas: createReplicaLog(log),
     onServer: (server) => void servers.push(server),
     ...(identities === null ? {} : { identity: identities.fleet, storeIdentity: identities.streams }),

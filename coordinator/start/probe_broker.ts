@@ -28,19 +28,23 @@ export async function assertUsable(
   broker: Broker,
   accounts: ForeignAccounts | null,
   { clock, log }: ProbeParts,
+  timeoutMs: number = TIMEOUT_MS,
 ): Promise<void> {
+  const { domain = null } = broker;
   const { url } = withoutCredentials(broker.url);
   const connection = await connectionOf(broker);
   const found = await probeBroker({
-    ...{ store: { ...connection, ...storeOf(broker) }, timeoutMs: TIMEOUT_MS, now: () => clock.now() },
+    ...{ store: { ...connection, ...storeOf(broker) }, timeoutMs, now: () => clock.now() },
+    domain,
     fleet: accounts === null ? null : {
       master: { ...connection, identity: accounts.identities.fleet },
       worker: { ...connection, ...workerOf(accounts, clock) },
     },
   }).catch((thrown) => {
-    throw accounts === null
+    const explained = accounts === null
       ? explainStore(thrown, `the broker ${url}`)
       : explainRefusal(thrown, url, accounts);
+    throw domain === null ? explained : explainDomain(explained, domain, url);
   });
   if (accounts !== null && found.hasWorkersJetStream) {
     const message =
@@ -70,6 +74,18 @@ export function clockWarning(brokerAheadMs: number): string | null {
     brokerAheadMs > 0 ? "behind" : "ahead of"
   } the broker's: workers' tokens end ` +
     `${difference} ${brokerAheadMs > 0 ? "earlier" : "later"} than they should; set both by NTP`;
+}
+
+/** A domain that nobody has answers no one, as one that is away does. */
+function explainDomain(thrown: unknown, domain: string, url: string): unknown {
+  if (!(thrown instanceof LoraFleetError) || thrown.code !== "timeout") return thrown;
+  const message =
+    `no JetStream of the domain ${
+      quote(domain)
+    } (--nats-domain) answers at the broker ${url}: the servers with the streams ` +
+    "need jetstream { domain: … } with this name, and the leaf node a connection to them for the account that we use " +
+    `(docs/nats.md): ${messageOf(thrown)}`;
+  return new LoraFleetError("timeout", message, { param: "nats-domain", cause: thrown });
 }
 
 function storeOf({ identities }: Broker) {

@@ -14,6 +14,7 @@ import { systemClock } from "../clock.ts";
 import { LoraFleetError, quote } from "../errors.ts";
 import type { Lease, LeaseOptions } from "./bus.ts";
 import { createReplicated, reasonOf } from "./nats_replicas.ts";
+import { inDomain } from "./nats_streams.ts";
 import { isNoResponders, isOverlap, isWrongRevision, toLoraFleetError } from "./nats_errors.ts";
 
 const KEY = "holder";
@@ -36,15 +37,16 @@ export async function acquireNatsLease(
   name: string,
   { holder, succeeds = [], ttlMs }: LeaseOptions,
   timeoutMs: number,
+  domain: string | null = null,
 ): Promise<Lease | null> {
-  const js = jetstream(nc, { checkAPI: false, timeout: timeoutMs });
+  const js = jetstream(nc, { checkAPI: false, timeout: timeoutMs, ...inDomain(domain) });
   // No direct gets: of a cluster's replicas only the leader knows the holder.
   const options = { ttl: ttlMs, history: 1, allow_direct: false };
   const tryToCreate = async (): Promise<KV> => {
     let bucket: KV;
     await createReplicated(nc, {}, async ({ num_replicas: replicas }) => {
       bucket = await new Kvm(js).create(name, { ...options, replicas });
-    });
+    }, domain);
     return bucket!;
   };
   const create = () =>

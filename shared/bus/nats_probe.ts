@@ -6,6 +6,7 @@ import { WORK_CONSUMER } from "../protocol/subjects.ts";
 import { type NatsConnectionOptions, openConnection } from "./nats_connection.ts";
 import { isTransient, isWithoutJetStream, toLoraFleetError } from "./nats_errors.ts";
 import { createPull, statusOf } from "./nats_pull.ts";
+import { inDomain } from "./nats_streams.ts";
 
 export interface ProbeOptions {
   /** Who stores streams. */
@@ -17,6 +18,8 @@ export interface ProbeOptions {
     /** A user with every right in that account. */
     readonly master: NatsConnectionOptions;
   } | null;
+  /** As a store has it (nats_store.ts). */
+  readonly domain: string | null;
   readonly timeoutMs: number;
   /** This machine's clock, whose difference from the broker's is measured. */
   readonly now: () => number;
@@ -39,7 +42,7 @@ const PULL_MS = 1000;
 const PULLS = 3;
 
 /** Throws a `LoraFleetError`: `unauthorized`, `timeout`, or what the broker refuses. */
-export async function probeBroker({ store, fleet, timeoutMs, now }: ProbeOptions): Promise<Probed> {
+export async function probeBroker({ store, fleet, domain, timeoutMs, now }: ProbeOptions): Promise<Probed> {
   await using open = new AsyncDisposableStack();
   const connect = async (options: NatsConnectionOptions): Promise<NatsConnection> => {
     const nc = await openConnection(options);
@@ -49,7 +52,7 @@ export async function probeBroker({ store, fleet, timeoutMs, now }: ProbeOptions
   const nc = await connect(store);
   const name = `lf_probe_${crypto.randomUUID().slice(0, 8)}`;
   const subject = name.replaceAll("_", ".");
-  const manager = await jetstreamManager(nc, { checkAPI: false, timeout: TRY_MS });
+  const manager = await jetstreamManager(nc, { checkAPI: false, timeout: TRY_MS, ...inDomain(domain) });
   const deadline = systemClock.now() + timeoutMs;
   const retry = async <T>(work: () => Promise<T>): Promise<T> => {
     for (;;) {
@@ -77,7 +80,9 @@ export async function probeBroker({ store, fleet, timeoutMs, now }: ProbeOptions
   await retry(() =>
     manager.consumers.add(name, { durable_name: WORK_CONSUMER, ack_policy: AckPolicy.Explicit })
   );
-  await retry(() => jetstream(nc).publish(subject, "probe", { msgID: name, timeout: TRY_MS }));
+  await retry(() =>
+    jetstream(nc, inDomain(domain)).publish(subject, "probe", { msgID: name, timeout: TRY_MS })
+  );
   const { worker, master } = fleet;
   return {
     clockAheadMs,
@@ -96,7 +101,7 @@ async function hasJetStream(nc: NatsConnection): Promise<boolean> {
 }
 
 async function canPull(nc: NatsConnection, stream: string, inboxPrefix: string): Promise<boolean> {
-  const pull = createPull(nc, { stream, consumer: WORK_CONSUMER, inboxPrefix });
+  const pull = createPull(nc, { stream, consumer: WORK_CONSUMER, inboxPrefix, domain: null });
   for (let tries = 0; tries < PULLS; tries++) {
     const message = await pull(PULL_MS);
     if (message === null || statusOf(message) !== 0) continue;

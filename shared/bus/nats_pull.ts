@@ -26,9 +26,15 @@ export function statusOf(message: Msg): number {
 /** Pulls from one consumer: the broker's answer, an item or a status, or null if none comes in time. */
 export function createPull(
   nc: NatsConnection,
-  { stream, consumer, inboxPrefix }: { stream: string; consumer: string; inboxPrefix: string },
+  { stream, consumer, inboxPrefix, domain }: {
+    readonly stream: string;
+    readonly consumer: string;
+    readonly inboxPrefix: string;
+    readonly domain: string | null;
+  },
 ): (timeoutMs: number) => Promise<Msg | null> {
   const abandoned: Subscription[] = [];
+  const api = domain === null ? "$JS.API" : `$JS.${domain}.API`;
 
   /** Keeps the inbox open for an item that comes late. */
   function abandon(inbox: Subscription): void {
@@ -51,7 +57,7 @@ export function createPull(
     const answered = new AbortController();
     try {
       const request = JSON.stringify({ batch: 1, expires: nanos(Math.max(1, timeoutMs)) });
-      nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, encoder.encode(request), { reply });
+      nc.publish(`${api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, encoder.encode(request), { reply });
       const late = systemClock.sleep(timeoutMs + LATE_MS, answered.signal).then(() => null, () => null);
       const message = await Promise.race([answer.promise, inbox.closed.then(() => null), late]);
       isOver = true;

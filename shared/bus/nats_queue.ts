@@ -50,14 +50,15 @@ interface NatsQueueOptions {
   readonly manager: JetStreamManager | null;
   readonly inboxPrefix: string;
   readonly onError: BusErrorHandler;
+  readonly domain: string | null;
 }
 
 export function openNatsQueue(
   nc: NatsConnection,
-  { name, manager, inboxPrefix, onError }: NatsQueueOptions,
+  { name, manager, inboxPrefix, onError, domain }: NatsQueueOptions,
 ): WorkQueue {
   const attempted = `cannot pull from the queue ${quote(name)}`;
-  const pullOnce = createPull(nc, { stream: name, consumer: WORK_CONSUMER, inboxPrefix });
+  const pullOnce = createPull(nc, { stream: name, consumer: WORK_CONSUMER, inboxPrefix, domain });
 
   async function pull(timeoutMs: number): Promise<WorkItem | null> {
     const deadline = systemClock.now() + timeoutMs;

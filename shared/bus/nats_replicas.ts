@@ -13,8 +13,12 @@ export const REPLICAS = 3;
 /** Receives the number of copies of what was created or copied. */
 export type OnReplicas = (stream: string, replicas: number) => void;
 
-/** A single server names no cluster. */
-export function isClustered(nc: NatsConnection): boolean {
+/** A single server names no cluster; the one that we reach says nothing of those in a domain behind it. */
+export function mayReplicate(nc: NatsConnection, domain: string | null): boolean {
+  return domain !== null || isClustered(nc);
+}
+
+function isClustered(nc: NatsConnection): boolean {
   return nc.info?.cluster !== undefined;
 }
 
@@ -32,8 +36,9 @@ export async function createReplicated<T extends Partial<StreamConfig>>(
   nc: NatsConnection,
   config: T,
   create: (config: T & { readonly num_replicas: number }) => Promise<unknown>,
+  domain: string | null = null,
 ): Promise<number> {
-  if (isClustered(nc)) {
+  if (mayReplicate(nc, domain)) {
     try {
       await create({ ...config, num_replicas: REPLICAS });
       return REPLICAS;
@@ -50,8 +55,9 @@ export async function growReplicas(
   nc: NatsConnection,
   { streams }: JetStreamManager,
   { config }: StreamInfo,
+  domain: string | null = null,
 ): Promise<number> {
-  if (config.num_replicas >= REPLICAS || !isClustered(nc)) return config.num_replicas;
+  if (config.num_replicas >= REPLICAS || !mayReplicate(nc, domain)) return config.num_replicas;
   try {
     await streams.update(config.name, { num_replicas: REPLICAS });
     return REPLICAS;
@@ -77,7 +83,10 @@ export function createReplicaKeeper(
   nc: NatsConnection,
   manager: () => Promise<JetStreamManager>,
   onReplicas: OnReplicas,
-  intervalMs: number = GROW_INTERVAL_MS,
+  { intervalMs = GROW_INTERVAL_MS, domain = null }: {
+    readonly intervalMs?: number;
+    readonly domain?: string | null;
+  } = {},
 ): ReplicaKeeper {
   const small = new Set<string>();
   let isGrowing = false;
@@ -89,7 +98,7 @@ export function createReplicaKeeper(
   }
 
   function watch(stream: string, waitMs: number): void {
-    if (!isClustered(nc)) return;
+    if (!mayReplicate(nc, domain)) return;
     small.add(stream);
     if (isGrowing) return;
     isGrowing = true;
@@ -106,7 +115,7 @@ export function createReplicaKeeper(
         if (closed.signal.aborted) return;
         try {
           const streams = await manager();
-          note(stream, await growReplicas(nc, streams, await streams.streams.info(stream)));
+          note(stream, await growReplicas(nc, streams, await streams.streams.info(stream), domain));
         } catch (thrown) {
           // A stream that is gone needs no copies; a broker that is away is asked again.
           if (isNotFound(thrown)) small.delete(stream);

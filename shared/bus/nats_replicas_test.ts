@@ -49,7 +49,7 @@ Deno.test("a cluster that gets its third server is given the missing copies; a d
       told.push(now);
       if (now[1] === 3) done.resolve();
     },
-    5,
+    { intervalMs: 5 },
   );
   keeper.growSoon("gone");
   keeper.note("log", 1);

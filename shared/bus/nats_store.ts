@@ -8,7 +8,7 @@ import { assertPayload } from "./bus_checks.ts";
 import { acquireNatsLease, leaseStream } from "./nats_lease.ts";
 import { assertQueue, ensureConsumer, openNatsQueue } from "./nats_queue.ts";
 import type { OnReplicas } from "./nats_replicas.ts";
-import { NatsStreams } from "./nats_streams.ts";
+import { inDomain, NatsStreams } from "./nats_streams.ts";
 
 export interface NatsStoreOptions {
   readonly inboxPrefix?: string;
@@ -17,6 +17,8 @@ export interface NatsStoreOptions {
   readonly onError: BusErrorHandler;
   /** How long requests to the store are repeated before they reject. */
   readonly storeDeadlineMs?: number;
+  /** The domain of JetStream whose streams these are, if the broker is a leaf node of it; null or left out: the broker's own. */
+  readonly domain?: string | null;
   /** Receives the number of copies that a stream has. */
   readonly onReplicas?: OnReplicas;
 }
@@ -26,11 +28,12 @@ const STORE_DEADLINE_MS = 30_000;
 export function createNatsStore(
   nc: NatsConnection,
   maxPayloadBytes: () => number,
-  { storeDeadlineMs = STORE_DEADLINE_MS, onError, onReplicas, inboxPrefix = INBOXES, mayOnlyPull = false }:
-    NatsStoreOptions,
+  options: NatsStoreOptions,
 ): BusStore {
-  const js = jetstream(nc);
-  const streams = new NatsStreams(nc, storeDeadlineMs, onReplicas);
+  const { storeDeadlineMs = STORE_DEADLINE_MS, onError, onReplicas } = options;
+  const { inboxPrefix = INBOXES, mayOnlyPull = false, domain = null } = options;
+  const js = jetstream(nc, inDomain(domain));
+  const streams = new NatsStreams(nc, storeDeadlineMs, onReplicas, domain);
 
   /** Every try has the same id, so that a lost ack does not store the message twice. */
   function store(
@@ -61,7 +64,7 @@ export function createNatsStore(
       if (manager !== null) {
         await streams.retry(`cannot open the queue ${quote(name)}`, () => assertQueue(manager, name));
       }
-      return openNatsQueue(nc, { name, manager, inboxPrefix, onError });
+      return openNatsQueue(nc, { name, manager, inboxPrefix, onError, domain });
     },
     ensureStream: (name, subject) =>
       streams.ensure(name, { subjects: [subject], retention: RetentionPolicy.Limits, deny_delete: true }),
@@ -75,7 +78,7 @@ export function createNatsStore(
     acquireLease: async (name, options) => {
       const lease = await streams.retry(
         `cannot acquire the lease ${quote(name)}`,
-        (timeout) => acquireNatsLease(nc, name, options, timeout),
+        (timeout) => acquireNatsLease(nc, name, options, timeout, domain),
       );
       // It may be that of an earlier, smaller broker.
       if (lease !== null) streams.replicateSoon(leaseStream(name));

@@ -23,21 +23,38 @@ const FIRST_RETRY_WAIT_MS = 50;
 const LONGEST_RETRY_WAIT_MS = 1000;
 /** Entries of a stream that are requested at once. */
 const READ_WINDOW = 32;
+
+/** As the client's options have it. */
+export function inDomain(domain: string | null): { readonly domain?: string } {
+  return domain === null ? {} : { domain };
+}
+
 export class NatsStreams {
   readonly #nc: NatsConnection;
   readonly #deadlineMs: number;
   readonly #replicas: ReplicaKeeper;
+  readonly #domain: string | null;
   #manager: Promise<JetStreamManager> | null = null;
 
-  constructor(nc: NatsConnection, deadlineMs: number, onReplicas: OnReplicas = () => {}) {
+  /** @param domain whose streams; null: those of the server that we reach */
+  constructor(
+    nc: NatsConnection,
+    deadlineMs: number,
+    onReplicas: OnReplicas = () => {},
+    domain: string | null = null,
+  ) {
     this.#nc = nc;
     this.#deadlineMs = deadlineMs;
-    this.#replicas = createReplicaKeeper(nc, () => this.manager(), onReplicas);
+    this.#domain = domain;
+    this.#replicas = createReplicaKeeper(nc, () => this.manager(), onReplicas, { domain });
   }
 
   manager(): Promise<JetStreamManager> {
     // The check of the API needs a right that workers need not have.
-    return this.#manager ??= jetstreamManager(this.#nc, { checkAPI: false, timeout: TRY_TIMEOUT_MS });
+    return this.#manager ??= jetstreamManager(this.#nc, {
+      ...{ checkAPI: false, timeout: TRY_TIMEOUT_MS },
+      ...inDomain(this.#domain),
+    });
   }
 
   /** Repeats a request until the broker answers it. A request may be carried out twice. */
@@ -77,12 +94,12 @@ export class NatsStreams {
       if (found === null) {
         this.#replicas.note(
           name,
-          await createReplicated(this.#nc, full, (config) => manager.streams.add(config)),
+          await createReplicated(this.#nc, full, (config) => manager.streams.add(config), this.#domain),
         );
       } else {
         this.#replicas.note(
           name,
-          await growReplicas(this.#nc, manager, await manager.streams.update(name, full)),
+          await growReplicas(this.#nc, manager, await manager.streams.update(name, full), this.#domain),
         );
       }
     });

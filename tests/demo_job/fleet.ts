@@ -59,7 +59,11 @@ export class DemoFleet {
       ...more,
     ];
     this.#workers.push(startProgram(release, "worker", args, this.#placeOf("worker")));
-    await this.#until("a worker", async () => (await this.#api.workers()).length > before);
+    await this.#until("a worker that has loaded its job", async () => {
+      const workers = await this.#api.workers();
+      return workers.length > before &&
+        workers.every(({ state }) => state === "ready" || state === "working");
+    });
   }
 
   /** Its exit code. The workers go on without it. */

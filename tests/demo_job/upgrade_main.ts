@@ -4,7 +4,7 @@
  * each of the two releases makes alone.
  *
  *     deno task test:upgrade --from <revision>   a tag such as v1.2.0, or a commit
- *       [--steps 40] [--ignore-gpu] [--logs <folder>]
+ *       [--steps 150] [--ignore-gpu] [--logs <folder>]
  *
  * Workers whose protocol the present coordinator does not serve drain before it starts. Exit codes: 0 the same adapter, 1 not,
  * 2 usage.
@@ -42,12 +42,11 @@ function trainThroughUpgrade(before: Release, after: Release, trial: Trial): Pro
     }
     for (let worker = 0; worker < 2; worker++) {
       await fleet.startWorker(after);
+      // It takes part before the other one, which may be the last with the job's state, leaves.
+      await fleet.reached(id, await fleet.step(id) + 2);
       if (isServed) await fleet.drainWorker();
-      say(
-        `step ${await fleet.step(id)}: a worker of ${after.name} ${
-          isServed ? "replaces one that has drained" : "has joined"
-        }`,
-      );
+      const what = isServed ? "has replaced one that drained" : "has joined";
+      say(`step ${await fleet.step(id)}: a worker of ${after.name} ${what}`);
     }
     const replacedAt = await fleet.step(id);
     const sha256 = await fleet.adapter(id);
@@ -90,8 +89,8 @@ async function main(from: string, steps: number, ignoreGpu: boolean, logs: strin
 
 async function keepLogs(folder: string, target: string): Promise<void> {
   for (const part of ["upgrade", "before", "after"]) {
-    for await (const { name } of Deno.readDir(join(folder, part))) {
-      if (!name.endsWith(".log")) continue;
+    const names = await Array.fromAsync(Deno.readDir(join(folder, part)), ({ name }) => name).catch(() => []);
+    for (const name of names.filter((name) => name.endsWith(".log"))) {
       await Deno.mkdir(target, { recursive: true });
       await Deno.copyFile(join(folder, part, name), join(target, `${part}-${name}`));
     }
@@ -101,7 +100,7 @@ async function keepLogs(folder: string, target: string): Promise<void> {
 try {
   const { values } = parseArgs({
     options: {
-      ...{ from: { type: "string" }, steps: { type: "string", default: "40" } },
+      ...{ from: { type: "string" }, steps: { type: "string", default: "150" } },
       ...{ "ignore-gpu": { type: "boolean", default: false }, logs: { type: "string" } },
     },
   });

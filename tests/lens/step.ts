@@ -23,8 +23,8 @@ export interface StepOptions {
   readonly doubleQuantization: boolean;
   /** True: all layers are computed again. */
   readonly gradientCheckpointing: boolean | "where needed";
-  /** What the memory plan may take; the card itself has what it has. */
-  readonly memoryBytes: number;
+  /** What the memory plan may take, or null: what the card gives, found out by allocating. */
+  readonly memoryBytes: number | null;
   readonly regularisation: Regularisation;
 }
 

@@ -29,7 +29,8 @@ export function createWorkerIdentity(
   return {
     worker,
     join: (signal, token) => askJoinUrl({ ...common, publicKey, token, signal }),
-    connect: ({ natsUrl, natsUser, natsPassword, natsTakesToken, natsTlsCa }, purpose, newestToken) => {
+    connect: (reply, purpose, newestToken) => {
+      const { natsUrl, natsUser, natsPassword, natsTakesToken, natsTlsCa, natsDomain = null } = reply;
       const ca = tlsCa ?? natsTlsCa;
       return connectNatsBus({
         servers: ownUrl ?? natsUrl,
@@ -37,6 +38,7 @@ export function createWorkerIdentity(
         ...(natsTakesToken === true ? { identity: { keys, token: newestToken }, mayOnlyPull: true } : {}),
         inboxPrefix: inboxPrefix(worker),
         name: `${worker} ${purpose}`,
+        domain: natsDomain,
         ...(ca === undefined ? {} : { tlsCa: ca }),
         onError: onBusError,
       });

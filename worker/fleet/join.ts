@@ -15,6 +15,8 @@ const joinReplySchema = z.object({
   natsTakesToken: z.boolean().optional(),
   /** The authority that signed the broker's certificate, if it is not one of the system's. */
   natsTlsCa: z.string().optional(),
+  /** The domain of the broker's streams, if they are not its own. */
+  natsDomain: z.string().optional(),
   httpUrl: z.url(),
   /** The worker's bearer token for the coordinator, signed for its key. */
   token: z.string().min(1),
@@ -83,7 +85,7 @@ export async function askJoinUrl(options: JoinOptions): Promise<JoinReply> {
 /** Whether both replies lead to the same broker as the same user. */
 export function sameBroker(a: JoinReply, b: JoinReply): boolean {
   return a.natsUrl === b.natsUrl && a.natsUser === b.natsUser && a.natsPassword === b.natsPassword &&
-    a.natsTakesToken === b.natsTakesToken;
+    a.natsTakesToken === b.natsTakesToken && a.natsDomain === b.natsDomain;
 }
 
 /** Messages of a failing `fetch`, and what the user should check. */

@@ -153,10 +153,10 @@ export class LocalStepsEngine implements StepEngine {
     return Promise.resolve({ updateCount: committed.updateCount, ...copyState(committed) });
   }
 
-  async importState(state: TrainingState): Promise<{ digest: string }> {
+  async importState(state: TrainingState, expected?: string): Promise<{ digest: string }> {
     this.#ready();
     // The inner engine checks it first.
-    const digest = await this.#lent.give(state);
+    const digest = await this.#lent.give(state, expected);
     const committed = { updateCount: state.updateCount, ...copyState(state) };
     this.#change({ committed, next: null, pseudoGradient: null, sums: null });
     this.#lent.holds(committed);

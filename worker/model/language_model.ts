@@ -20,6 +20,7 @@ import {
   loraInnerStride,
   type PlanOptions,
 } from "../../shared/memory/buffer_sizes.ts";
+import { formatBytes } from "../../shared/memory/format_bytes.ts";
 import { storedTableFormats } from "../../shared/memory/table_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
 import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
@@ -41,6 +42,8 @@ export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "kept
   readonly memoryBudgetBytes: number | null;
   /** Of the budget, what kept activations leave free. Left out: nothing. */
   readonly headroomBytes?: number;
+  /** Where the budget comes from, for the plan's text. */
+  readonly budgetSource?: string;
   /**
    * The weights as they are stored, in f32, for evaluation; the plan counts them as NF4. "by layer": room for one layer's, which
    * layerwise.ts fills.
@@ -112,6 +115,11 @@ export class LanguageModel {
   /** Layers whose activations are kept. */
   get keptLayers(): number {
     return this.#activations.count;
+  }
+
+  /** What the GPU had in all, if that was less than planned. */
+  get givenBytes(): number | null {
+    return this.#activations.shortfall?.givenBytes ?? null;
   }
 
   /**
@@ -237,9 +245,21 @@ async function loadParts(
   });
   const { count } = activations;
   const given = count === plan.keptLayers ? plan : planMemory(spec, lora, { ...options, keptLayers: count });
-  const texts = [formatPlan(given), ...activations.shortfall === null ? [] : [activations.shortfall]];
+  const texts = [
+    formatPlan(given),
+    ...budgetLines(wanted),
+    ...activations.shortfall === null ? [] : [activations.shortfall.text],
+  ];
   const told = { planText: texts.join("\n"), plannedBytes: given.totalBytes };
   return { gpu, spec, planned, weights, buffers, activations, ...told };
+}
+
+function budgetLines({ memoryBudgetBytes, headroomBytes = 0, budgetSource }: ModelOptions): string[] {
+  if (budgetSource === undefined) return [];
+  const source = `  memory budget: ${budgetSource}`;
+  if (memoryBudgetBytes === null) return [source];
+  const left = headroomBytes === 0 ? "" : `; kept activations leave ${formatBytes(headroomBytes)} free`;
+  return [`${source}, ${formatBytes(memoryBudgetBytes)}${left}`];
 }
 
 function planModel(gpu: Gpu, checkpoint: LoadableCheckpoint, wanted: ModelOptions) {

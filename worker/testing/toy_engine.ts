@@ -22,6 +22,7 @@ import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
 import { writeTrainingState } from "../optimizer/training_state_file.ts";
 import { adamwUpdate } from "../optimizer/adamw.ts";
+import { isFormerDigest } from "../optimizer/optimizer_state.ts";
 import type { AdamWState } from "../optimizer/adamw_state.ts";
 import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
 import { maxAbsOf, toyGradient, toyLayout } from "./toy_model.ts";
@@ -197,11 +198,12 @@ class ToyCore implements Engine {
     return { updateCount: this.#updateCount, ...copyState(this.#current) };
   }
 
-  async importState(state: TrainingState): Promise<{ digest: string }> {
+  async importState(state: TrainingState, expected?: string): Promise<{ digest: string }> {
     this.#current = copyState(state);
     this.#updateCount = state.updateCount;
     this.#forget();
-    return { digest: digestOf(this.#current) };
+    const digest = digestOf(this.#current);
+    return { digest: isFormerDigest(expected, digest, this.#current) ? expected : digest };
   }
 
   async writeAdapter(folder: string, baseModelName: string): Promise<void> {

@@ -18,6 +18,9 @@ export const joinReplySchema = addressesSchema.extend({
   natsTlsCa: z.string().optional().openapi({
     description: "PEM, if the certificate authority is a private one",
   }),
+  natsDomain: z.string().optional().openapi({
+    description: "The JetStream domain with the streams, if the broker is a leaf node",
+  }),
   token: z.string().openapi({ description: "Signed for the public key" }),
   tokenLifetimeMs: z.int().openapi({ description: "Request the next token before this one ends" }),
 }).openapi("JoinReply");

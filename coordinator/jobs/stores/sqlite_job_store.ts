@@ -3,8 +3,9 @@ import { z } from "zod";
 import { quote } from "../../../shared/errors.ts";
 import { copyDatabase } from "../../storage/copy_database.ts";
 import { inTransaction, onDatabase } from "../../storage/sqlite.ts";
-import { type Compiled, compileOnce } from "../../storage/statements.ts";
-import { isFinished, jobRecordSchema, type JobStatus, jobStatusSchema } from "../record/job.ts";
+import { compileOnce } from "../../storage/statements.ts";
+import { isFinished, jobRecordSchema } from "../record/job.ts";
+import { createJobCounts } from "./job_counts.ts";
 import { openJobDatabase, SCHEMA_VERSION } from "./job_database.ts";
 import { checkpointRecordSchema, fileRecordSchema, jobEventSchema } from "./job_store.ts";
 import type { JobEvent, JobStore, MetadataFilter } from "./job_store.ts";
@@ -25,6 +26,7 @@ export function openSqliteJobStore(
 ): JobStore {
   const db = openJobDatabase(path, onMigrated);
   const compiled = compileOnce(db);
+  const counts = createJobCounts(compiled);
   const records = new SqliteRecords(db, compiled, (table, seq, problem) =>
     onUnreadable(
       `skipping row ${seq} of the table ${quote(table)} in ${quote(path)}, which cannot be read: ${problem}`,
@@ -38,16 +40,17 @@ export function openSqliteJobStore(
 
   return {
     putJob: (job, events, request = null) =>
-      inTransaction(db, () => {
-        compiled(`INSERT INTO jobs (id, finished, record) VALUES (?1, ?2, ?3)
+      counts.around(job, () =>
+        inTransaction(db, () => {
+          compiled(`INSERT INTO jobs (id, finished, record) VALUES (?1, ?2, ?3)
           ON CONFLICT (id) DO UPDATE SET finished = ?2, record = ?3`)
-          .run(job.id, isFinished(job.status) ? 1 : 0, JSON.stringify(job));
-        if (request !== null) {
-          compiled("INSERT OR REPLACE INTO requests (key, body_sha256, job_id) VALUES (?, ?, ?)")
-            .run(request.key, request.bodySha256, job.id);
-        }
-        return insertEvents(events);
-      }),
+            .run(job.id, isFinished(job.status) ? 1 : 0, JSON.stringify(job));
+          if (request !== null) {
+            compiled("INSERT OR REPLACE INTO requests (key, body_sha256, job_id) VALUES (?, ?, ?)")
+              .run(request.key, request.bodySha256, job.id);
+          }
+          return insertEvents(events);
+        })),
     requestOf(key) {
       const sql = "SELECT key, body_sha256 AS bodySha256, job_id AS jobId FROM requests WHERE key = ?";
       const found = onDatabase("read a record", () => compiled(sql).get(key));
@@ -58,7 +61,7 @@ export function openSqliteJobStore(
       const narrow = metadata === undefined ? [] : metadataConditions(metadata);
       return records.page(jobRecordSchema, "jobs", narrow, query);
     },
-    jobCounts: () => countJobs(compiled),
+    jobCounts: counts.all,
     unfinishedJobs: () => records.select(jobRecordSchema, "jobs", "WHERE finished = 0 ORDER BY seq"),
 
     appendEvents: (events) => inTransaction(db, () => insertEvents(events)),
@@ -80,14 +83,6 @@ export function openSqliteJobStore(
     copyTo: (path) => copyDatabase(db, path),
     close: () => db.close(),
   };
-}
-
-const countSchema = z.array(z.object({ status: jobStatusSchema, count: z.int() }));
-
-/** Counts in SQL, since there may be thousands and their records are long. */
-function countJobs(compiled: Compiled): Map<JobStatus, number> {
-  const sql = "SELECT record ->> '$.status' AS status, count(*) AS count FROM jobs GROUP BY status";
-  return new Map(countSchema.parse(compiled(sql).all()).map(({ status, count }) => [status, count]));
 }
 
 const ofJob = (jobId: string): Condition => ({ sql: "job_id = ?", parameters: [jobId] });
