@@ -43,6 +43,17 @@ export function findGpuHardware(files: MachineFiles = thisMachine): readonly Gpu
   return [...found].map(([vendor, evidence]) => ({ vendor, evidence }));
 }
 
+/** The version in the name of one of NVIDIA's libraries; null without its driver. */
+export function nvidiaDriverVersion(files: MachineFiles = thisMachine): string | null {
+  for (const folder of LIBRARY_FOLDERS) {
+    for (const name of files.list(folder)) {
+      const [, version] = /^libnvidia-(?:glcore|gpucomp|ml)\.so\.(\d+\.[\d.]+)$/.exec(name) ?? [];
+      if (version !== undefined) return version;
+    }
+  }
+  return null;
+}
+
 function* signs(files: MachineFiles): Generator<readonly [GpuVendor, string]> {
   for (const name of files.list("/dev")) {
     if (/^nvidia\d+$/.test(name)) yield ["NVIDIA", `/dev/${name}`];

@@ -1,4 +1,5 @@
 /** `deno task worker --join <url>`: probes the GPU and works for a fleet until a signal ends it. Exit codes: see `USAGE`. */
+import { join } from "@std/path";
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { newIncarnation } from "../shared/protocol/ids.ts";
@@ -51,9 +52,10 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
       gpu,
       newIncarnation,
     },
-    newEngine: () => startEngineThread(),
+    newEngine: () => startEngineThread(undefined, (note) => log("warn", note)),
     engineLimits: {
       ...{ allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
+      gpuMemoryFile: join(cacheFolder, "gpu_memory.json"),
       nf4Cache: config.nf4Cache,
     },
     findBaseModel: (reply, job, signal) => models.find(reply, job, signal),

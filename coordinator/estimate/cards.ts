@@ -1,4 +1,5 @@
 /** Cards that people rent or own, for a plan before any of them has joined. */
+import { LARGE_UNIFIED, UNIFIED } from "../../shared/memory/unified_memory.ts";
 
 export interface Card {
   readonly name: string;
@@ -11,8 +12,6 @@ export interface Card {
 
 /** Driver, desktop and fragmentation take the rest. */
 const DEDICATED = 0.95;
-/** Metal's recommendedMaxWorkingSetSize: two thirds of the memory up to 36 GB, three quarters above. */
-const [UNIFIED, LARGE_UNIFIED] = [2 / 3, 3 / 4];
 
 /** The largest buffer that a kernel binds on all of them (worker/device/gpu.ts keeps below 2 GiB). */
 export const CARD_TENSOR_BYTES = 2 ** 31 - 256;

@@ -1,6 +1,7 @@
 /** Whether a job fits the workers that have joined, and the cards that people rent. */
 import type { WorkerView } from "../fleet/fleet.ts";
 import { readTransformerSpec } from "../base_models/model_check.ts";
+import { readTableFormats } from "../base_models/table_formats.ts";
 import { cardNamed, cardOf, CARDS, usableBytes } from "./cards.ts";
 import { estimateMemory, type MemoryEstimate, type Sizes } from "./memory_estimate.ts";
 
@@ -14,12 +15,13 @@ export interface FleetMemory {
  * @param gpuGib memory of a card that the table lacks; null: none
  */
 export async function estimateMemories(
-  sizes: Sizes,
+  job: Sizes,
   folder: string,
   workers: readonly WorkerView[],
   gpuGib: number | null,
 ): Promise<FleetMemory> {
   const model = await readTransformerSpec(folder);
+  const sizes = { ...job, tables: await readTableFormats(folder, model) };
   const cards = [...gpuGib === null ? [] : [cardOf(gpuGib)], ...CARDS];
   return {
     workers: workers.map(({ name, gpu }) => {

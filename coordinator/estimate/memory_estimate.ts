@@ -1,7 +1,9 @@
 /** Whether a job fits a GPU: the worker's own memory plan, made before there is a worker. */
 import { planLora } from "../../shared/memory/lora_plan.ts";
+import { planHostMemory } from "../../shared/memory/host_memory.ts";
 import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
 import { type MemoryPlan, planMemory } from "../../shared/memory/memory_plan.ts";
+import type { TableFormats } from "../../shared/memory/table_sizes.ts";
 import { trainedLayers } from "../../shared/memory/trained_layers.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { PlannedJob } from "../planning/planned_job.ts";
@@ -22,20 +24,28 @@ export interface MemoryEstimate {
   readonly trained_layers: number;
   /** With those. */
   readonly planned_bytes: number | null;
+  /** Main memory of the worker's process, beside a GPU with memory of its own. */
+  readonly host_bytes: number;
   /** Of `needed_bytes`. */
   readonly parts: readonly { readonly name: string; readonly bytes: number; readonly detail: string }[];
   /** How to make it fit; null if it does. */
   readonly advice: string | null;
 }
 
+/** Of a rented machine, for one card. */
+const TYPICAL_PROCESSORS = 8;
+
 /** What of a planned job decides its memory. */
-export type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation">;
+export type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation"> & {
+  /** Left out: in f32. */
+  readonly tables?: TableFormats;
+};
 
 /** @param availableBytes null if unknown */
 export function estimateMemory(
   name: string,
   model: TransformerSpec,
-  { spec, maxTokensPerMicroBatch: maxHeadRows, maxPositions, evaluation }: Sizes,
+  { spec, maxTokensPerMicroBatch: maxHeadRows, maxPositions, evaluation, tables }: Sizes,
   availableBytes: number | null,
 ): MemoryEstimate {
   const options = {
@@ -45,6 +55,7 @@ export function estimateMemory(
     doubleQuantization: spec.quantization.bnb_4bit_use_double_quant,
     maxTensorBytes: CARD_TENSOR_BYTES,
     training: true,
+    ...tables && { tables },
   };
   const lora = planLora(model, spec.lora);
   const trained = trainedLayers(model, lora);
@@ -69,6 +80,7 @@ export function estimateMemory(
     planned_bytes: keptLayers === null
       ? null
       : plan.totalBytes + (keptLayers - plan.keptLayers) * plan.layerBytes,
+    host_bytes: planHostMemory(model, lora, TYPICAL_PROCESSORS).totalBytes,
     parts: plan.groups.map(({ name, bytes, detail }) => ({ name, bytes, detail })),
     advice: isTooLarge ? plan.largest.advice : isOver ? adviceOf(plan) : null,
   };

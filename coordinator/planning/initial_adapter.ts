@@ -1,10 +1,10 @@
 /**
  * Training on from an earlier job's adapter: its tensors are the state of step 0, with moments of zero, in the form in which workers
- * load a state (shared/protocol/state_frame.ts). Only the coordinator holds that state until the first worker has loaded it.
+ * load a state (shared/protocol/state/state_frame.ts). Only the coordinator holds that state until the first worker has loaded it.
  */
-import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
+import { digestOfWords } from "../../shared/protocol/state/state_digest.ts";
 import { halvedTensors, readHalf } from "../storage/pissa_result.ts";
 import { readWords as readFileWords } from "../storage/state_file.ts";
 import { sha256OfFile } from "../storage/verified_file.ts";
@@ -12,7 +12,7 @@ import type { AdapterLayout } from "./adapter_layout.ts";
 
 /** The state that a job begins with instead of the fresh adapter that its seed makes. */
 export interface InitialState {
-  /** SHA-256 (hex) of adapter and moments, as workers compute it. */
+  /** Of adapter and moments, as workers compute it (shared/protocol/state/state_digest.ts). */
   readonly digest: string;
   /** The step of an earlier job after which this one goes on; left out: 0. */
   readonly step?: number;
@@ -21,8 +21,6 @@ export interface InitialState {
   /** 32-bit words of adapter, first moment and second moment, end to end; fewer at their end. */
   readWords(offset: number, count: number): Promise<Int32Array>;
 }
-
-const PIECE_WORDS = 2 ** 18;
 
 /** A tensor's place in the flat array, and how its words are read from the file. Between them is padding. */
 interface Stretch {
@@ -64,11 +62,7 @@ export async function openInitialAdapter(
     }
     return words;
   };
-  const hash = createHash("sha256");
-  for (let offset = 0; offset < total; offset += PIECE_WORDS) {
-    hash.update(new Uint8Array((await readWords(offset, PIECE_WORDS)).buffer));
-  }
-  return { digest: hash.digest("hex"), readWords };
+  return { digest: await digestOfWords(layout.elementCount, readWords), readWords };
 }
 
 async function stretchesOf(path: string, layout: AdapterLayout): Promise<readonly Stretch[]> {

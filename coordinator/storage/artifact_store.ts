@@ -16,7 +16,7 @@ import {
 import { keptStates } from "./kept_states.ts";
 import { type CheckpointFile, readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/state/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { readWords } from "./state_file.ts";
 import { PRIVATE_FOLDER_MODE } from "./private_folder.ts";

@@ -1,12 +1,13 @@
 /**
- * Checks that an uploaded checkpoint is the state that all replicas agreed on. A commit's digest is the SHA-256 of adapter and
- * moments one after the other, which are the data of the state's file; the adapter's file holds the same numbers by name. A job
- * without training state (`save_only_model`) has nothing to check the adapter against.
+ * Checks that an uploaded checkpoint is the state that all replicas agreed on. The state's file has adapter and moments one after
+ * the other, of which the commit has the digest; the adapter's file holds the same numbers by name. A job without training state
+ * (`save_only_model`) has nothing to check the adapter against.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { readSafetensorsHeader } from "../../shared/model/safetensors_file.ts";
 import type { SafetensorsHeader } from "../../shared/model/safetensors_header.ts";
-import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { digestOfWords } from "../../shared/protocol/state/state_digest.ts";
+import { STATE_FILE_NAME } from "../../shared/protocol/state/checkpoint_format.ts";
 import { digestOfHalf, halvedTensors, PIECE_WORDS, readHalf } from "./pissa_result.ts";
 import { dataStartOf, readWords } from "./state_file.ts";
 import { sha256OfFile } from "./verified_file.ts";
@@ -37,13 +38,22 @@ export async function checkpointFault(
 ): Promise<string | null> {
   const statePath = pathOf(STATE_FILE_NAME);
   if (statePath === null) return null;
-  const found = await sha256OfFile(statePath, await dataStartOf(statePath));
-  if (found !== digest) return `the training state has the digest ${found}, but ${digest} is committed`;
+  const found = await digestOfStateFile(statePath);
+  // A job that goes on from an earlier release's state may store that state once more.
+  if (found !== digest && await sha256OfFile(statePath, await dataStartOf(statePath)) !== digest) {
+    return `the training state has the digest ${found}, but ${digest} is committed`;
+  }
   const weightsPath = pathOf(WEIGHTS);
   if (weightsPath === null || layout === null) return null;
   return pissa === undefined
     ? await adapterFault(weightsPath, statePath, layout)
     : await pissaFault(weightsPath, statePath, layout, pissa.startDigest);
+}
+
+/** As workers compute it (shared/protocol/state/state_digest.ts). */
+async function digestOfStateFile(path: string): Promise<string> {
+  const words = ((await Deno.stat(path)).size - await dataStartOf(path)) / 4;
+  return await digestOfWords(Math.floor(words / 3), (offset, count) => readWords(path, offset, count));
 }
 
 /** Compares the trained half with the state, bit for bit, and the other one with what most workers started from. */

@@ -4,7 +4,7 @@
  *
  *     <folder>/<job>/incoming/<step>.<writer>/adapter_model.safetensors and ….sha256
  */
-import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/state/checkpoint_format.ts";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { type CheckpointFile, readIfThere, readStored, removeIfThere } from "./checkpoint_file.ts";
 import { createNewestUpload, untilAborted } from "./newest_upload.ts";

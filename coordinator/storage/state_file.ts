@@ -3,7 +3,7 @@ import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 
 /**
  * 32-bit words of a training state's file from `offset` on. Its tensors follow the header in the order of adapter, first
- * moment, second moment (shared/protocol/checkpoint_format.ts). Returns fewer words at the end of the file.
+ * moment, second moment (shared/protocol/state/checkpoint_format.ts). Returns fewer words at the end of the file.
  */
 export async function readWords(path: string, offset: number, count: number): Promise<Int32Array> {
   using file = await Deno.open(path).catch((cause) => {

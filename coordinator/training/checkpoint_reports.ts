@@ -1,5 +1,5 @@
 /** What becomes of a checkpoint: it is stored, it fails and is retried or abandoned, or it is damaged later. */
-import { STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { STATE_FILE_NAME } from "../../shared/protocol/state/checkpoint_format.ts";
 import type { CheckpointReport } from "../../shared/protocol/messages_worker.ts";
 import {
   checkpointFailureEvents,

@@ -1,5 +1,5 @@
 /** Which worker may upload which file of a checkpoint, and how large it has to be. */
-import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/checkpoint_format.ts";
+import { ADAPTER_FILE_NAMES, STATE_FILE_NAME } from "../../shared/protocol/state/checkpoint_format.ts";
 import { quote } from "../../shared/errors.ts";
 import type { Layout } from "../planning/adapter_layout.ts";
 

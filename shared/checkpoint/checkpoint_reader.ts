@@ -39,6 +39,8 @@ export interface Checkpoint {
     first: number,
     count: number,
   ): Promise<Float32Array>;
+  /** A tensor's bytes in order, of the type that `dtypeOf` names; a piece is valid until the next one. Throws as `readTensor`. */
+  readPieces(name: string, expectedShape: readonly number[]): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** Where a linear layer's weight can be quantised from; null if it cannot, as where it is stored in NF4. Throws as `readLinear`. */
   linearPlace(name: string, outFeatures: number, inFeatures: number): StoredLinear | null;
   /**
@@ -100,6 +102,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     async readTensorRange(name, expectedShape, first, count) {
       const { file, stored } = expect(name, expectedShape);
       return file.readFloat32Range(stored, first, count);
+    },
+    async *readPieces(name, expectedShape) {
+      const { file, stored } = expect(name, expectedShape);
+      yield* file.readPieces(stored);
     },
     linearPlace,
     // deno-lint-ignore require-await -- as above

@@ -6,6 +6,9 @@ import { invalidFile, parseHeader, type TensorInfo } from "../model/safetensors_
 import { readFailure } from "./read_failure.ts";
 import { readInto } from "./read_into.ts";
 
+/** Whole elements of every type. */
+const PIECE_BYTES = 16 * 2 ** 20;
+
 export interface SafetensorsFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -27,6 +30,11 @@ export interface SafetensorsFile {
    * @throws as `readFloat32`
    */
   readFloat32Range(name: string, first: number, count: number): Float32Array;
+  /**
+   * A floating-point tensor's bytes in order, as they are stored; a piece is valid until the next one.
+   * @throws as `readFloat32`
+   */
+  readPieces(name: string): Generator<Uint8Array<ArrayBuffer>>;
 }
 
 /**
@@ -67,8 +75,20 @@ export function openSafetensors(path: string): SafetensorsFile {
     if (values === null) throw invalidFile(path, `tensor ${quote(name)} is ${dtype}, not floating-point`);
     return values;
   };
+  function* readPieces(name: string): Generator<Uint8Array<ArrayBuffer>> {
+    const { dtype, start, end } = find(name);
+    if (toFloat32(dtype, new Uint8Array()) === null) {
+      throw invalidFile(path, `tensor ${quote(name)} is ${dtype}, not floating-point`);
+    }
+    const room = new Uint8Array(Math.min(PIECE_BYTES, end - start));
+    for (let at = start; at < end; at += room.length) {
+      const piece = room.subarray(0, Math.min(room.length, end - at));
+      withFile(path, (file) => readInto(path, file, dataStart + at, piece));
+      yield piece;
+    }
+  }
   const contents = { path, tensors: header.tensors, metadata: header.metadata, dataStart };
-  return { ...contents, read, readFloat32, readFloat32Range };
+  return { ...contents, read, readFloat32, readFloat32Range, readPieces };
 }
 
 function withFile<T>(path: string, use: (file: Deno.FsFile) => T): T {

@@ -6,6 +6,7 @@ import { longRopeStart, ropeTableRows } from "../model/positions/long_rope.ts";
 import { windowWithin } from "../model/positions/sliding_window.ts";
 import type { TransformerSpec } from "../model/transformer_spec.ts";
 import type { LoraPlan } from "./lora_plan.ts";
+import type { TableFormats } from "./table_sizes.ts";
 
 /** Byte lengths by buffer name. */
 export type Sizes = Readonly<Record<string, number>>;
@@ -22,6 +23,8 @@ export interface PlanOptions {
   readonly maxTensorBytes: number;
   /** Whether gradients are needed: false for evaluation and generation. */
   readonly training: boolean;
+  /** How the checkpoint's tables lie on the GPU. Default: in f32. */
+  readonly tables?: TableFormats;
   /** A part of the adapter has at most this size. Default: what one kernel can bind. */
   readonly adapterPartBytes?: number;
   /** Logits of at most this size exist at once; a larger vocabulary is processed in chunks. Default: 256 MiB. */
@@ -200,7 +203,10 @@ export function headRowsOf({ maxTokens, maxHeadRows = maxTokens }: PlanOptions):
   return Math.min(maxTokens, maxHeadRows);
 }
 
-/** Columns of the vocabulary that one logits chunk holds; also the rows of one slab of the output layer. */
+/**
+ * Columns of the vocabulary that one logits chunk holds; also the rows of one slab of both tables. As if tables were in f32,
+ * whatever they are in: the number of chunks decides in which order sums are taken, and so the bits of a gradient.
+ */
 export function chunkColumns(spec: TransformerSpec, options: PlanOptions): number {
   const { logitsChunkBytes = LOGITS_CHUNK_BYTES } = options;
   const rows = headRowsOf(options);

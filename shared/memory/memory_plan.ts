@@ -21,6 +21,7 @@ import {
 } from "./buffer_sizes.ts";
 import { formatBytes } from "./format_bytes.ts";
 import { adviceOf } from "./memory_plan_advice.ts";
+import { slabsOf, tableBytes, type TableFormat } from "./table_sizes.ts";
 import { trainedLayers } from "./trained_layers.ts";
 
 export interface PlanGroup {
@@ -62,14 +63,12 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
       bytes: base.nf4,
       detail: `${base.linearCount} linear layers${options.doubleQuantization ? ", double quantisation" : ""}`,
     },
-    {
+    ...(["f32", "bf16", "f16"] as const).filter((format) => base.plain[format] > 0).map((format) => ({
       ...advice.base,
-      name: "base model, f32",
-      bytes: base.f32,
-      detail: `embeddings ${spec.vocabSize}×${spec.hiddenSize}${
-        spec.tieWordEmbeddings ? ", tied" : ", output layer"
-      }, norms`,
-    },
+      name: `base model, ${format}`,
+      bytes: base.plain[format],
+      detail: tablesDetail(spec, options, format),
+    })),
     {
       ...advice.adapter,
       name: "adapter and its gradient",
@@ -103,20 +102,38 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
   };
 }
 
-/** Bytes of the weights in each form; a tied output layer is the embeddings' buffer. */
+/** Bytes of the weights in each form; a tied output layer is the embeddings' buffers. */
 function baseSizes(spec: TransformerSpec, options: PlanOptions) {
-  const sizes = { nf4: DYNAMIC_MAP.byteLength, f32: 0, linearCount: 0, largestLinear: 0 };
+  const slabs = slabsOf(spec.vocabSize, chunkColumns(spec, options));
+  const plain: Record<TableFormat, number> = { f32: 0, bf16: 0, f16: 0 };
+  const sizes = { nf4: DYNAMIC_MAP.byteLength, plain, linearCount: 0, largestLinear: 0 };
   for (const { kind, role, shape } of modelTensors(spec)) {
     if (kind === "linear") {
       const linear = linearSizes(shape[0]!, shape[1]!, options);
       sizes.nf4 += allocated(linear);
       sizes.linearCount++;
       sizes.largestLinear = Math.max(sizes.largestLinear, linear.codes);
+    } else if (kind !== "table") {
+      plain.f32 += shape.reduce((product, size) => product * size, F32);
     } else if (role !== "head" || !spec.tieWordEmbeddings) {
-      sizes.f32 += shape.reduce((product, size) => product * size, F32);
+      const format = options.tables?.[role] ?? "f32";
+      for (const { rowCount } of slabs) {
+        plain[format] += allocationSize(tableBytes(format, rowCount * spec.hiddenSize));
+      }
     }
   }
   return sizes;
+}
+
+/** What of the base model lies in a format. */
+function tablesDetail(spec: TransformerSpec, { tables }: PlanOptions, format: TableFormat): string {
+  const has = (role: "embeddings" | "head") => (tables?.[role] ?? "f32") === format;
+  const embeddings = `embeddings ${spec.vocabSize}×${spec.hiddenSize}`;
+  return [
+    ...has("embeddings") ? [spec.tieWordEmbeddings ? `${embeddings}, tied` : embeddings] : [],
+    ...has("head") && !spec.tieWordEmbeddings ? ["output layer"] : [],
+    ...format === "f32" ? ["norms"] : [],
+  ].join(", ");
 }
 
 function allocated(sizes: Sizes): number {

@@ -140,3 +140,31 @@ Deno.test("an adapter that no kernel can bind at once is planned in parts, to th
   const group = plan.groups.find(({ name }) => name === "adapter and its gradient")!;
   assertEquals(group.bytes, 3 * 4 * elementCount + elementCount / 16 + 2 * 4 * tensors.length);
 });
+
+Deno.test("tables that are stored in 16 bits take half the memory, and the table of the plan says so", () => {
+  const tables = { embeddings: "bf16", head: "bf16" } as const;
+  const half = planMemory(llama2, lora, { ...options, tables });
+  const whole = planMemory(llama2, lora, options);
+  const of = (plan: typeof half, name: string) => plan.groups.find((group) => group.name === name);
+  assertEquals(of(whole, "base model, bf16"), undefined);
+  assertEquals(of(half, "base model, bf16")!.bytes, 2 * 2 * 32000 * 4096);
+  assertEquals(of(half, "base model, bf16")!.detail, "embeddings 32000×4096, output layer");
+  assertEquals(of(half, "base model, f32")!.bytes, 65 * 4096 * 4);
+  assertEquals(of(half, "base model, f32")!.detail, "norms");
+  assertEquals(whole.totalBytes - half.totalBytes, 2 * 2 * 32000 * 4096);
+  const mixed = planMemory(llama2, lora, { ...options, tables: { embeddings: "f16", head: "f32" } });
+  assertEquals(of(mixed, "base model, f16")!.detail, "embeddings 32000×4096");
+  assertEquals(of(mixed, "base model, f32")!.detail, "output layer, norms");
+  const tied = planMemory({ ...llama2, tieWordEmbeddings: true }, lora, { ...options, tables });
+  assertEquals(of(tied, "base model, bf16")!.detail, "embeddings 32000×4096, tied");
+  assertEquals(of(tied, "base model, bf16")!.bytes, 2 * 32000 * 4096);
+});
+
+Deno.test("every slab of a table in 16 bits is rounded to whole words", () => {
+  const odd = { ...llama2, vocabSize: 31, hiddenSize: 33 };
+  const tables = { embeddings: "bf16", head: "bf16" } as const;
+  // Slabs of 5, 5, 5, 5, 5, 5 and 1 rows.
+  const plan = planMemory(odd, lora, { ...options, tables, maxTokens: 1, logitsChunkBytes: 20 });
+  const bytes = 6 * 332 + 68;
+  assertEquals(plan.groups.find(({ name }) => name === "base model, bf16")!.bytes, 2 * bytes);
+});

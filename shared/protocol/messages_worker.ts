@@ -5,13 +5,13 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 
 /** Raised when an older worker or coordinator would misunderstand a newer one. */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;
 /**
  * The oldest version of a worker that a coordinator of this release serves; workers of all versions up to `PROTOCOL_VERSION` join.
  * tests/layouts/protocol_test.ts reads recorded messages of each version. Readers are strict, since a worker that skipped a field
  * of a job would train something else: a field that the coordinator sends to all raises both numbers.
  */
-export const OLDEST_PROTOCOL_VERSION = 6;
+export const OLDEST_PROTOCOL_VERSION = 7;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);

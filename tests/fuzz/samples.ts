@@ -34,7 +34,7 @@ import {
 } from "../../shared/protocol/messages_work_item.ts";
 import { encodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
 import { decodeMicroBatch } from "../../shared/protocol/micro_batch_codec.ts";
-import { decodeStateFrame, encodeStateFrame } from "../../shared/protocol/state_frame.ts";
+import { decodeStateFrame, encodeStateFrame } from "../../shared/protocol/state/state_frame.ts";
 import {
   decodeFrame,
   encodeFrame,

@@ -1,6 +1,6 @@
 /**
  * Messages that a fleet of each served protocol version has sent are read by this release: workers of that version can join.
- * protocol/v6.json was recorded from fleets in memory (tests/sim) under faults: up to six shapes of each message.
+ * protocol/v7.json was recorded from fleets in memory (tests/sim) under faults: up to six shapes of each message.
  */
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";

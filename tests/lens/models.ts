@@ -28,6 +28,18 @@ const LLAMA3_ROPE = {
 
 /** As published with the weights; fields that decide no shape are left out. */
 const CONFIGS: Readonly<Record<string, Record<string, unknown>>> = {
+  // HuggingFaceTB/SmolLM2-135M
+  "smollm2-135m": llama({
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    vocab_size: 49_152,
+    max_position_embeddings: 8192,
+    rope_theta: 100_000,
+    tie_word_embeddings: true,
+  }),
   // TinyLlama/TinyLlama-1.1B-Chat-v1.0
   "tinyllama-1b": llama({
     hidden_size: 2048,
@@ -92,6 +104,11 @@ const CONFIGS: Readonly<Record<string, Record<string, unknown>>> = {
 
 export const MODEL_NAMES: readonly string[] = Object.keys(CONFIGS);
 
+/** The fields of a model's config.json that decide shapes; null for a name that is not among `MODEL_NAMES`. */
+export function configNamed(name: string): Readonly<Record<string, unknown>> | null {
+  return CONFIGS[name] ?? null;
+}
+
 /**
  * @param name one of `MODEL_NAMES`, or a folder with a config.json
  * @throws LoraFleetError `usage`, or `invalid_model` for a config.json that the kernels do not compute
@@ -109,5 +126,12 @@ export function modelNamed(name: string): TransformerSpec {
       { param: "model" },
     );
   }
-  return parseTransformerSpec(JSON.parse(text));
+  try {
+    return parseTransformerSpec(JSON.parse(text));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new LoraFleetError("invalid_model", `${join(name, "config.json")} is no JSON: ${cause.message}`, {
+      cause,
+    });
+  }
 }

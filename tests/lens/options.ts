@@ -85,7 +85,7 @@ export function parseLensOptions(args: readonly string[]): LensOptions {
       : values["no-gradient-checkpointing"]
       ? false
       : "where needed",
-    memoryBytes: budget === undefined ? memoryOf(card) : wholeNumber("memory-budget-mib", budget) * 2 ** 20,
+    memoryBytes: budget === undefined ? memoryOf(card) : budgetOf(budget),
     regularisation: {
       noiseAlpha: share("neftune-noise-alpha", values["neftune-noise-alpha"] ?? "0", (value) => value >= 0),
       labelSmoothing: share(
@@ -108,6 +108,15 @@ function parse(args: readonly string[]): Values {
       cause,
     });
   }
+}
+
+function budgetOf(given: string): number | null {
+  if (given === "none") return null;
+  if (/^[1-9]\d{0,8}$/.test(given)) return Number(given) * 2 ** 20;
+  throw usage(
+    "memory-budget-mib",
+    `--memory-budget-mib is ${quote(given)}; a whole number above 0 or "none" is needed`,
+  );
 }
 
 function showOf(values: Values): Show {

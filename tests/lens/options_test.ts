@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
+import { goldenPath } from "../golden/golden.ts";
 import { LENS_CARDS, memoryOf } from "./cards.ts";
 import { MODEL_NAMES, modelNamed } from "./models.ts";
 import { parseLensOptions } from "./options.ts";
@@ -21,6 +22,7 @@ Deno.test("options arrive where they belong", () => {
       .split(" "),
   );
   assertEquals([options.documents, options.microBatches, options.gradientCheckpointing], [4, 2, false]);
+  assertEquals(parseLensOptions(["--memory-budget-mib", "none"]).memoryBytes, null);
   assertEquals([options.lora.target_modules, options.memoryBytes], [["q_proj", "v_proj"], 2 ** 30]);
 });
 
@@ -28,7 +30,7 @@ Deno.test("wrong options name themselves, what was given and what is needed", ()
   for (
     const [args, part] of [
       ["--card rtx9999", '--card is "rtx9999"; one of rtx3090'],
-      ["--model gpt-5", '--model is "gpt-5"; tinyllama-1b'],
+      ["--model gpt-5", '--model is "gpt-5"; smollm2-135m'],
       ["--tokens 0", '--tokens is "0"; a whole number above 0'],
       ["--labels 1.5", "above 0 and at most 1"],
       ["--lora-dropout 1", "from 0 to below 1"],
@@ -37,11 +39,26 @@ Deno.test("wrong options name themselves, what was given and what is needed", ()
       ["--kernels --isa", "--kernels and --isa are different reports"],
       ["--card all --kernels", "--card all and --kernels are different reports"],
       ["--write-shares --json", "prints nothing"],
+      ["--memory-budget-mib 1.5", 'a whole number above 0 or "none"'],
       ["--colour red", "--help lists the options"],
     ]
   ) {
     const error = assertThrows(() => parseLensOptions(args!.split(" ")), LoraFleetError, part!);
     assertEquals(error.code, "usage");
+  }
+});
+
+Deno.test("a folder's config.json is a model; a damaged one is named", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const config = `${folder}/config.json`;
+    await Deno.writeTextFile(config, "{oops");
+    const error = assertThrows(() => modelNamed(folder), LoraFleetError, `${config} is no JSON`);
+    assertEquals(error.code, "invalid_model");
+    await Deno.copyFile(`${goldenPath("ladder")}/gqa_tied/model/config.json`, config);
+    assertEquals(parseLensOptions(["--model", folder]).spec.tieWordEmbeddings, true);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
@@ -65,5 +82,5 @@ Deno.test("each card has a row in the memory plan's table, each model a size tha
     const layer = h * headDim * (2 * headCount + 2 * kvHeadCount) + 3 * h * i;
     return (layerCount * layer + vocabSize * h) / 1e9;
   };
-  assertEquals(MODEL_NAMES.map((name) => Math.round(billions(name))), [1, 1, 7, 8, 69, 70]);
+  assertEquals(MODEL_NAMES.map((name) => Math.round(billions(name))), [0, 1, 1, 7, 8, 69, 70]);
 });

@@ -1,4 +1,6 @@
 /** What `deno task lens` prints. */
+import { guessedShares } from "./isa/fma_shares.ts";
+import { variantsOf } from "./isa/isa_report.ts";
 import type { LensOptions } from "./options.ts";
 import { kernelLines, listKernels } from "./kernel_list.ts";
 import type { StepRecord } from "./step.ts";
@@ -37,7 +39,9 @@ export function reportText(options: LensOptions, record: StepRecord): string {
     heading(options, record.loraParameters),
     "",
     record.planText,
-    `  of ${(options.memoryBytes / GIB).toFixed(2)} GiB`,
+    options.memoryBytes === null
+      ? "  without a budget"
+      : `  of ${(options.memoryBytes / GIB).toFixed(2)} GiB`,
     "",
     line("kernels", ["dispatches", "workgroups", "TFLOP", "GB", "ms", ""]),
     ...Object.entries(kinds).map(([kind, totals]) => row(kind, totals, stepSeconds)),
@@ -48,8 +52,16 @@ export function reportText(options: LensOptions, record: StepRecord): string {
     `between steps: ${(record.adapterBytes / 1e6).toFixed(0)} MB are read back and as many written`,
     `predicted, GPU alone: ${(tokensPerSecond(options, summary)).toFixed(0)} tokens/s, ` +
     `${rate} of ${options.card.peakTflops} TFLOP/s`,
+    ...guesses(record),
     ...options.show === "kernels" ? ["", ...kernelLines(listKernels(record, options.card))] : [],
   ].join("\n");
+}
+
+/** A line if predictions rest on less than they could. */
+function guesses(record: StepRecord): string[] {
+  const keys = guessedShares(variantsOf(record));
+  if (keys.length === 0) return [];
+  return [`never compiled, so that their time is a guess (--write-shares): ${keys.join(", ")}`];
 }
 
 function tokensPerSecond({ tokens, microBatches }: LensOptions, { stepSeconds }: StepSummary): number {

@@ -23,8 +23,8 @@ export interface StepOptions {
   readonly doubleQuantization: boolean;
   /** True: all layers are computed again. */
   readonly gradientCheckpointing: boolean | "where needed";
-  /** What the memory plan may take; the card itself has what it has. */
-  readonly memoryBytes: number;
+  /** What the memory plan may take, or null: what the card gives, found out by allocating. */
+  readonly memoryBytes: number | null;
   readonly regularisation: Regularisation;
 }
 
@@ -116,9 +116,9 @@ async function computeGradient(
 }
 
 /** Documents of equal length, the last one shorter if they do not divide; tokens from all over the vocabulary. */
-function microBatchOf(
+export function microBatchOf(
   { vocabSize }: TransformerSpec,
-  { tokens: length, documents, labelShare }: StepOptions,
+  { tokens: length, documents, labelShare }: Pick<StepOptions, "tokens" | "documents" | "labelShare">,
 ): MicroBatch {
   const documentLength = Math.ceil(length / documents);
   const batch = {

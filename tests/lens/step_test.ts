@@ -145,7 +145,12 @@ Deno.test("the plan is what is allocated, and a plan beyond the memory is refuse
 });
 
 Deno.test("a card that has less than its plan keeps fewer layers, says so, and computes the same products", async () => {
-  const options = { ...OPTIONS, gradientCheckpointing: "where needed" as const, tokens: 4096 };
+  const options = {
+    ...OPTIONS,
+    gradientCheckpointing: "where needed" as const,
+    tokens: 4096,
+    memoryBytes: null,
+  };
   const record = await recordStep(modelNamed("llama2-7b"), lensCard("rtx3090"), options);
   const [, given] = /the GPU has memory for (\d+);/.exec(record.planText) ?? [];
   assert(Number(given) > 1 && Number(given) < 32, record.planText);

@@ -2,6 +2,7 @@
 import type { ArtifactStore, StoredState } from "../../coordinator/storage/artifact_store.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { sha256Of } from "../../coordinator/storage/streamed_file.ts";
+import { digestOfArrays } from "../../shared/protocol/state/state_digest.ts";
 import type { CheckpointFile } from "../../coordinator/storage/checkpoint_file.ts";
 
 export interface MemoryArtifacts extends ArtifactStore {
@@ -21,7 +22,7 @@ interface Shelves {
   readonly states: Map<string, { readonly step: number; readonly state: StoredState }>;
   /** Uploaded and not accepted, by job, step and writer. */
   readonly staged: Map<string, readonly CheckpointFile[]>;
-  readonly stagedStates: Map<string, StoredState>;
+  readonly stagedStates: Map<string, StoredState & { readonly digest: string }>;
 }
 
 const keyOf = (jobId: string, step: number) => `${jobId}/${step}`;
@@ -89,8 +90,8 @@ function accept(
   if (missing !== undefined) return { fault: `${missing.name} has not arrived at the coordinator` };
   const state = stagedStates.get(from)!;
   // Model workers have no state: their bytes are the digest itself, and do not hash to it.
-  if (state.size > digest.length / 2 && state.sha256 !== digest) {
-    return { fault: `the training state has the digest ${state.sha256}, not ${digest}` };
+  if (state.size > digest.length / 2 && state.digest !== digest) {
+    return { fault: `the training state has the digest ${state.digest}, not ${digest}` };
   }
   adapters.set(keyOf(jobId, step), files.find(({ name }) => name === "adapter_model.safetensors")!);
   states.set(keyOf(jobId, step), { step, state });
@@ -109,8 +110,12 @@ function stage(
   const bytes = new Uint8Array(words.buffer);
   const stateFile = { name: "training_state.safetensors", size: bytes.length, sha256: sha256Of(bytes) };
   staged.set(key, [file, stateFile]);
+  const arrays = [0, 1, 2].map((index) =>
+    words.subarray(index * words.length / 3, (index + 1) * words.length / 3)
+  );
   stagedStates.set(key, {
     ...stateFile,
+    digest: digestOfArrays([arrays[0]!, arrays[1]!, arrays[2]!]),
     readWords: (offset, count) => Promise.resolve(words.slice(offset, offset + count)),
   });
   return [file, stateFile];

@@ -6,7 +6,7 @@
  *
  *     computeGradient → (the coordinator counts it) → accumulate      once per micro-batch of this worker
  *     computeGradient → gradientDigest, gradientCheck                once per audited one, before or instead of counting
- *     takeSums → (all-reduce) → update                                once
+ *     readSums → (all-reduce) → update                                once
  *     commit | rollback                                               after all digests arrived
  *     evaluate                                                        between two steps, once per micro-batch of the validation rows
  */
@@ -38,17 +38,19 @@ export interface EngineSpec {
   readonly regularisation?: Regularisation | undefined;
   /** Accept a software GPU (lavapipe, SwiftShader). */
   readonly allowCpu: boolean;
-  /** Refuse a memory plan above this many bytes. Null: the device's limit. */
+  /** Refuse a memory plan above this many bytes. Null: what a probe of the card finds. */
   readonly memoryBudgetBytes: number | null;
   /** Where base models in NF4 are kept for the next start; null or left out: nowhere. */
   readonly nf4Cache?: Nf4CacheSettings | null;
   /** Names the contents of the base model's weights in the cache; left out: not cached. */
   readonly weightsHash?: string;
+  /** Where the memory of probed GPUs is remembered; left out: nowhere. */
+  readonly gpuMemoryFile?: string | undefined;
 }
 
 export interface LoadedEngine {
   readonly layout: GradientLayout;
-  /** SHA-256 (hex) over the initial adapter and moments: the same on all workers of a job. */
+  /** Of the initial adapter and moments (shared/protocol/state/state_digest.ts): the same on all workers of a job. */
   readonly digest: string;
   readonly gpuDescription: string;
   /** Of a PiSSA job: SHA-256 (hex) of the adapter at its start, which all results are the difference from. */
@@ -77,7 +79,7 @@ export interface MicroBatchResult extends EvaluationResult {
 export interface UpdateResult {
   /** Global L2 norm of the averaged gradient before clipping. */
   readonly gradientNorm: number;
-  /** SHA-256 (hex) over the new adapter and moments: equal on all workers, or the step aborts. */
+  /** Of the new adapter and moments (shared/protocol/state/state_digest.ts): equal on all workers, or the step aborts. */
   readonly digest: string;
 }
 
@@ -90,13 +92,18 @@ export interface StepEngine {
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array>;
   /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
   accumulate(exponents: Int8Array): Promise<void>;
-  /** The integer gradient sums since the last call [elementCount]; resets them to zero. */
-  takeSums(): Promise<Int32Array>;
+  /**
+   * The integer gradient sums so far [elementCount], which stay in the engine until `commit`, `rollback` or `dropSums`. The caller
+   * may change the array and hand it to `update`; the next call overwrites it.
+   */
+  readSums(): Promise<Int32Array>;
+  /** Discards gradient sums, but no update. */
+  dropSums(): Promise<void>;
   /** Discards gradient sums and an uncommitted update. */
   rollback(): Promise<void>;
   /** Computes the next adapter and moments beside the current ones. */
   update(request: UpdateRequest): Promise<UpdateResult>;
-  /** Makes the updated adapter and moments the current ones. */
+  /** Makes the updated adapter and moments the current ones; discards gradient sums. */
   commit(): Promise<void>;
   /**
    * Loss and hits of the committed adapter, without dropout. Changes neither the adapter nor its moments; not while there is a
@@ -105,11 +112,14 @@ export interface StepEngine {
   evaluate(batch: MicroBatch): Promise<EvaluationResult>;
   /** The committed state, to be read only. It stays as it is: later updates go into other memory. */
   exportState(): Promise<TrainingState>;
-  /** Makes `state` the current one; discards gradient sums and an uncommitted update. */
-  importState(state: TrainingState): Promise<{ digest: string }>;
+  /**
+   * Makes `state` the current one; discards gradient sums and an uncommitted update. Returns its digest, or `expected` if that is
+   * the state's digest in the form of an earlier release.
+   */
+  importState(state: TrainingState, expected?: string): Promise<{ digest: string }>;
   /** Writes the current adapter as PEFT does (`adapter_model.safetensors`, `adapter_config.json`) into `folder`. */
   writeAdapter(folder: string, baseModelName: string): Promise<void>;
-  /** Writes the current adapter and moments into `folder` as a checkpoint (shared/protocol/checkpoint_format.ts). */
+  /** Writes the current adapter and moments into `folder` as a checkpoint (shared/protocol/state/checkpoint_format.ts). */
   writeState(folder: string): Promise<void>;
   close(): Promise<void>;
 }

@@ -7,6 +7,11 @@ export type EngineCall = {
   [K in keyof Engine]: { readonly id: number; readonly method: K; readonly args: Parameters<Engine[K]> };
 }[keyof Engine];
 
+/** What somebody should read, beside the answers: a sentence for the log. */
+export interface EngineNote {
+  readonly note: string;
+}
+
 export type EngineAnswer =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly error: ThreadFailure };

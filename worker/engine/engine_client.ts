@@ -1,7 +1,7 @@
 /** The main thread's side of the engine thread. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { buffersIn, errorOf } from "../async/thread_messages.ts";
-import type { EngineAnswer, EngineCall } from "./engine_calls.ts";
+import type { EngineAnswer, EngineCall, EngineNote } from "./engine_calls.ts";
 import type { Engine } from "./engine.ts";
 
 interface Caller {
@@ -13,8 +13,12 @@ interface Caller {
  * Starts the engine thread. Calls run in order; the large arrays of a call are transferred, so the caller must not use them
  * afterwards. When the thread dies, pending and later calls fail with `gpu_failure`; after `close` they fail with `conflict`.
  * @param script the thread's module; tests pass their own
+ * @param tell gets what the engine has to say beside its answers: a sentence for the log
  */
-export function startEngineThread(script: URL = new URL("./engine_thread.ts", import.meta.url)): Engine {
+export function startEngineThread(
+  script: URL = new URL("./engine_thread.ts", import.meta.url),
+  tell: (note: string) => void = () => {},
+): Engine {
   const thread = new Worker(script, { type: "module", name: "engine" });
   const waiting = new Map<number, Caller>();
   let nextId = 0;
@@ -28,11 +32,9 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
     waiting.clear();
   }
 
-  thread.onmessage = ({ data }: MessageEvent<EngineAnswer>) => {
-    const caller = waiting.get(data.id);
-    waiting.delete(data.id);
-    if (data.ok) caller?.resolve(data.value as never);
-    else caller?.reject(errorOf(data.error));
+  thread.onmessage = ({ data }: MessageEvent<EngineAnswer | EngineNote>) => {
+    if ("note" in data) tell(data.note);
+    else settle(waiting, data);
   };
   thread.onerror = (event) => {
     event.preventDefault(); // an unhandled error would end the process
@@ -63,13 +65,14 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
     gradientDigest: () => call("gradientDigest", []),
     gradientCheck: (exponents, seed) => call("gradientCheck", [exponents, seed]),
     accumulate: (exponents) => call("accumulate", [exponents]),
-    takeSums: () => call("takeSums", []),
+    readSums: () => call("readSums", []),
+    dropSums: () => call("dropSums", []),
     rollback: () => call("rollback", []),
     update: (request) => call("update", [request], buffersIn(request.sums)),
     commit: () => call("commit", []),
     evaluate: (batch) => call("evaluate", [batch]),
     exportState: () => call("exportState", []),
-    importState: (state) => call("importState", [state], buffersIn(state)),
+    importState: (state, expected) => call("importState", [state, expected], buffersIn(state)),
     writeAdapter: (folder, baseModelName) => call("writeAdapter", [folder, baseModelName]),
     writeState: (folder) => call("writeState", [folder]),
     close: async () => {
@@ -81,4 +84,11 @@ export function startEngineThread(script: URL = new URL("./engine_thread.ts", im
       }
     },
   };
+}
+
+function settle(waiting: Map<number, Caller>, answer: EngineAnswer): void {
+  const caller = waiting.get(answer.id);
+  waiting.delete(answer.id);
+  if (answer.ok) caller?.resolve(answer.value as never);
+  else caller?.reject(errorOf(answer.error));
 }

@@ -1,10 +1,11 @@
 /// <reference lib="deno.worker" />
 /** The engine's thread. Deno's `mapAsync` blocks the waiting thread, so network and heartbeat live in the main thread. */
 import { buffersIn, failureOf } from "../async/thread_messages.ts";
-import type { EngineAnswer, EngineCall } from "./engine_calls.ts";
+import type { EngineAnswer, EngineCall, EngineNote } from "./engine_calls.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
-const engine = new TrainingEngine();
+const tell = (note: string) => self.postMessage({ note } satisfies EngineNote);
+const engine = new TrainingEngine({ tell });
 let last: Promise<void> = Promise.resolve();
 
 /** Calls run one at a time, in order of arrival. */

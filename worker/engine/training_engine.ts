@@ -4,18 +4,20 @@ import { createHash } from "node:crypto";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { labelWeight, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
+import { openDevice } from "../device/open_device.ts";
 import { gradientCheckOf, tiesToEven } from "./gradient_check.ts";
+import { budgetsHere, type GpuBudgets } from "./gpu_budget.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
+import { loadModel } from "./load_model.ts";
+import { withRoom } from "./with_room.ts";
 import { writeAdapter } from "../files/adapter_file.ts";
-import { openLinears } from "../files/linears/open_linears.ts";
-import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { LanguageModel } from "../model/language_model.ts";
+import type { LanguageModel } from "../model/language_model.ts";
 import { writeTrainingState } from "../optimizer/training_state_file.ts";
-import { isPissa } from "../../shared/job/pissa.ts";
-import { openPissaBase } from "./pissa/pissa_base.ts";
 import { pissaResult, tensorsOf } from "./pissa/pissa_result.ts";
 import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
+import { ShownAdapter } from "./shown_adapter.ts";
+import { turnOfEventLoop } from "../async/turn.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type {
@@ -32,78 +34,71 @@ interface Loaded {
   readonly gpu: Gpu;
   readonly model: LanguageModel;
   readonly state: OptimizerState;
+  readonly shown: ShownAdapter;
   /** The adapter at a PiSSA job's start, which its results are the difference from; null for other jobs. */
   readonly pissaStart: Float32Array | null;
 }
 
+export interface TrainingEngineOptions {
+  /** Gets what goes on beside the answers, a sentence for the log. */
+  readonly tell?: (note: string) => void;
+  readonly open?: typeof openDevice;
+}
+
 export class TrainingEngine implements Engine {
+  readonly #tell: (note: string) => void;
+  readonly #open: typeof openDevice;
+  readonly #budgets: GpuBudgets;
   #gpu: Gpu | null = null;
   #loaded: Loaded | null = null;
 
+  constructor({ tell = () => {}, open = openDevice }: TrainingEngineOptions = {}) {
+    this.#tell = tell;
+    this.#open = open;
+    this.#budgets = budgetsHere(open, tell);
+  }
+
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
-    const { model, pissa, linears } = await this.#loadModel(spec).catch(async (thrown) => {
+    const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu }, this.#open);
+    const parts = await loadModel(spec, gpu, this.#budgets).catch(async (thrown) => {
       await this.close(); // or the GPU would keep the uploaded part
       throw thrown;
     });
-    const { gpu, planText, plannedBytes } = model;
+    const { model, pissa } = parts;
     const { layout } = model.lora;
     const pissaStart = pissa === null ? null : await pissa.start();
-    const initial = pissaStart?.slice() ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights);
-    const state = new OptimizerState(layout, initial);
-    this.#loaded = { spec, gpu, model, state, pissaStart };
-    model.flat.write(state.adapter);
-    const digest = state.digest("current");
-    const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
-    return {
-      ...{ layout, digest, gpuDescription: gpu.description, plannedBytes },
-      planText: texts.join("\n"),
-      ...linears.warnings.length > 0 && { warnings: linears.warnings },
-      ...pissaStart === null
-        ? {}
-        : { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
-    };
-  }
-
-  async #loadModel(spec: EngineSpec) {
-    const stored = await openCheckpoint(spec.modelFolder);
-    const pissa = isPissa(spec.lora) ? openPissaBase(stored, spec.modelFolder, spec.lora) : null;
-    using linears = await openLinears(pissa?.checkpoint ?? stored, spec);
-    const { checkpoint } = linears;
-    const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu });
-    const model = await LanguageModel.load(gpu, checkpoint, {
-      lora: spec.lora,
-      maxTokens: Math.max(spec.maxTokensPerMicroBatch, spec.maxTokensPerEvaluation ?? 0),
-      maxHeadRows: spec.maxTokensPerMicroBatch,
-      maxPositions: spec.maxPositions,
-      doubleQuantization: spec.doubleQuantization,
-      keptLayers: spec.gradientCheckpointing ? "what fits" : "all",
-      training: true,
-      ...(spec.regularisation && { regularisation: spec.regularisation }),
-      ...budgetOf(spec, gpu),
-    });
-    return { model, pissa, linears };
+    const state = new OptimizerState(layout);
+    const digest = await state.begin(
+      pissaStart ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights),
+    );
+    const shown = new ShownAdapter(model.flat);
+    this.#loaded = { spec, gpu, model, state, shown, pissaStart };
+    shown.show(state.adapter);
+    return { ...factsOf(parts, pissaStart), digest, gpuDescription: gpu.description };
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
     const { gpu, model, spec } = this.#ready();
     const { flat, workspace } = model;
-    model.encodeGradient(batch, spec.seed, microBatchNumber);
-    flat.encodeMaxAbs();
-    const [loss, maxAbs] = await gpu.readAll([workspace.loss, flat.maxBits]);
+    const [loss, maxAbs] = await this.#withRoom(() => {
+      model.encodeGradient(batch, spec.seed, microBatchNumber);
+      flat.encodeMaxAbs();
+      return gpu.readAll([workspace.loss, flat.maxBits]);
+    });
     const [lossSum, correctCount] = new Float32Array(loss!);
     const counts = { labelCount: labelWeight(batch), correctCount: correctCount! };
     return { lossSum: lossSum!, ...counts, maxAbs: new Float32Array(maxAbs!) };
   }
 
   async gradientDigest(): Promise<string> {
-    const gradient = await this.#ready().model.flat.readGradient();
+    const gradient = await this.#withRoom(() => this.#ready().model.flat.readGradient());
     return gradientDigestOf(gradient.buffer);
   }
 
   async gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
     const { model } = this.#ready();
-    const gradient = await model.flat.readGradient();
+    const gradient = await this.#withRoom(() => model.flat.readGradient());
     return gradientCheckOf(model.lora.layout, gradient, exponents, seed, tiesToEven);
   }
 
@@ -111,13 +106,17 @@ export class TrainingEngine implements Engine {
     const { gpu, model: { flat } } = this.#ready();
     flat.encodeAccumulate(exponents);
     gpu.submit();
+    // Not done twice: whether it was added is not certain.
+    await gpu.throwIfFailed("Adding a gradient to the sums");
   }
 
-  async takeSums(): Promise<Int32Array> {
-    const loaded = this.#ready();
-    const sums = await loaded.model.flat.readSums();
-    clearSums(loaded);
-    return sums;
+  async readSums(): Promise<Int32Array> {
+    const { model, state } = this.#ready();
+    return await this.#withRoom(() => model.flat.readSums(state.sums));
+  }
+
+  async dropSums(): Promise<void> {
+    clearSums(this.#ready());
   }
 
   async rollback(): Promise<void> {
@@ -127,32 +126,41 @@ export class TrainingEngine implements Engine {
   }
 
   async update(request: UpdateRequest): Promise<UpdateResult> {
-    const { state } = this.#ready();
-    const gradientNorm = await state.update(request);
-    return { gradientNorm, digest: request.isCompared === false ? "" : state.digest("next") };
+    const loaded = this.#ready();
+    const { state, shown } = loaded;
+    shown.keepOnly(state.adapter);
+    const result = await state.update(request);
+    // After the answer, so that the adapter is on its way to the GPU while the coordinator decides on the step.
+    turnOfEventLoop().then(() => {
+      if (this.#loaded === loaded && state.pendingAdapter !== null) shown.show(state.pendingAdapter);
+    });
+    return result;
   }
 
   async commit(): Promise<void> {
-    const { model, state } = this.#ready();
-    state.commit();
-    model.flat.write(state.adapter);
+    const loaded = this.#ready();
+    loaded.state.commit();
+    loaded.shown.show(loaded.state.adapter);
+    clearSums(loaded);
   }
 
   async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
-    return await this.#ready().model.evaluate(batch);
+    const { model } = this.#ready();
+    return await this.#withRoom(() => model.evaluate(batch));
   }
 
   async exportState(): Promise<TrainingState> {
     return this.#ready().state.export();
   }
 
-  async importState(imported: TrainingState): Promise<{ digest: string }> {
+  async importState(imported: TrainingState, expected?: string): Promise<{ digest: string }> {
     const loaded = this.#ready();
-    const { model, state } = loaded;
-    state.import(imported);
-    model.flat.write(state.adapter);
+    const { state, shown } = loaded;
+    const digest = await state.import(imported, expected);
+    shown.keepOnly(null);
+    shown.show(state.adapter);
     clearSums(loaded); // they belong to the replaced state
-    return { digest: state.digest("current") };
+    return { digest };
   }
 
   async writeState(folder: string): Promise<void> {
@@ -174,6 +182,10 @@ export class TrainingEngine implements Engine {
     this.#loaded = null;
   }
 
+  #withRoom<T>(compute: () => Promise<T>): Promise<T> {
+    return withAdapter(this.#ready(), compute, this.#tell);
+  }
+
   #ready(): Loaded {
     if (this.#loaded === null) {
       throw new LoraFleetError("conflict", "cannot use the engine before it has loaded a model");
@@ -182,13 +194,37 @@ export class TrainingEngine implements Engine {
   }
 }
 
-/** Share of a machine's free memory that kept activations leave to its other programs and workers. */
-const LEFT_TO_OTHERS = 0.5;
+/** What the engine reports of a load, but for digest and GPU. */
+function factsOf(
+  { model, pissa, linears, planText }: Awaited<ReturnType<typeof loadModel>>,
+  pissaStart: Float32Array | null,
+): Omit<LoadedEngine, "digest" | "gpuDescription"> {
+  const { plannedBytes, lora: { layout } } = model;
+  const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
+  return {
+    ...{ layout, plannedBytes, planText: texts.join("\n") },
+    ...linears.warnings.length > 0 && { warnings: linears.warnings },
+    ...pissaStart !== null &&
+      { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
+  };
+}
 
-function budgetOf({ memoryBudgetBytes }: EngineSpec, { isCpu }: Gpu) {
-  if (memoryBudgetBytes !== null || !isCpu) return { memoryBudgetBytes };
-  const { available } = Deno.systemMemoryInfo();
-  return { memoryBudgetBytes: available, headroomBytes: available * LEFT_TO_OTHERS };
+/** Computes with the committed adapter, and again with fewer kept layers if memory runs out. */
+function withAdapter<T>(
+  { model, state, shown }: Loaded,
+  compute: () => Promise<T>,
+  tell: (note: string) => void,
+): Promise<T> {
+  const attempt = async () => {
+    try {
+      shown.show(state.adapter);
+      return await compute();
+    } catch (thrown) {
+      shown.keepOnly(null); // what failed may have been its way to the GPU
+      throw thrown;
+    }
+  };
+  return withRoom(model, attempt, tell);
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>

@@ -9,7 +9,7 @@ import { toFloat32 } from "../../shared/model/safetensors_dtype.ts";
 import type { LoadableCheckpoint } from "../model/weights.ts";
 
 /**
- * `readTensor` gives each tensor as the export's files hold it.
+ * `readTensor` and `readPieces` give each tensor as the export's files hold it.
  * @param dtype of the export; null: the base model's
  * @throws LoraFleetError as `openMerged`
  */
@@ -21,13 +21,23 @@ export async function openMergedCheckpoint(
   const { spec } = merged;
   const rounding = ROUNDINGS[mergedDtypeOf(merged, dtype)];
   const tensors = new Map(merged.tensors.map((tensor) => [tensor.name, tensor]));
+  const find = (name: string) => {
+    const tensor = tensors.get(spec.textModule === "model" ? name : base.placeOf(name).stored);
+    if (tensor === undefined) throw new Error(`a merged model has no tensor ${name}`);
+    return tensor;
+  };
   return {
     spec,
     storedDoubleQuantization: null,
+    dtypeOf: () => rounding.dtype,
+    async *readPieces(name) {
+      for await (const piece of find(name).pieces()) {
+        yield rounding.round(piece) as Uint8Array<ArrayBuffer>;
+      }
+    },
     readLinear: (name) => Promise.reject(new Error(`${name} of a merged model is not in NF4`)),
     async readTensor(name) {
-      const tensor = tensors.get(spec.textModule === "model" ? name : base.placeOf(name).stored);
-      if (tensor === undefined) throw new Error(`a merged model has no tensor ${name}`);
+      const tensor = find(name);
       const values = new Float32Array(tensor.elementCount);
       let at = 0;
       for await (const piece of tensor.pieces()) {

@@ -1,5 +1,6 @@
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { MemberRef, StepState } from "../../shared/protocol/messages_coordinator.ts";
+import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { recover } from "../recovery/recover.ts";
 import { serveState, type StateServer } from "../recovery/serve_state.ts";
@@ -85,7 +86,7 @@ export class JobSession {
     try {
       // Drop the sums of an earlier membership, but keep its update: it may be committed by now.
       if (train.own.pending === null) await train.rollback();
-      else await engine.takeSums();
+      else await engine.dropSums();
       for (;;) {
         const state = states.newest;
         if (state === null) {
@@ -133,7 +134,8 @@ export class JobSession {
         return await train.reduce(state);
       case "recover": {
         log("info", reason);
-        const importState = (step: number, fetched: TrainingState) => this.#importState(step, fetched);
+        const importState = (committed: Committed, fetched: TrainingState) =>
+          this.#importState(committed, fetched);
         return await recover({ ...this.#peerOptions(), self, states, importState }, state);
       }
       case "checkpoint":
@@ -146,9 +148,9 @@ export class JobSession {
     }
   }
 
-  async #importState(step: number, fetched: TrainingState): Promise<string> {
+  async #importState({ step, digest: expected }: Committed, fetched: TrainingState): Promise<string> {
     this.#isImporting = true;
-    const { digest } = await this.#options.engine.importState(fetched);
+    const { digest } = await this.#options.engine.importState(fetched, expected);
     this.#isImporting = false;
     // Even if the digest is wrong, the engine holds this state now.
     this.#train.recovered({ step, digest });

@@ -14,7 +14,7 @@ import { innerLoopWork, microBatchWork, type WorkKind } from "../step/work_kinds
 export interface JobLoaderOptions extends Runtime {
   /** A fresh engine for each job: closing the old one frees all its memory and recovers from GPU failures. */
   readonly newEngine: () => Engine;
-  readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes" | "nf4Cache">;
+  readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes" | "gpuMemoryFile" | "nf4Cache">;
   /** Returns a folder with the job's base model and nothing else. */
   readonly findBaseModel: (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
 }

@@ -17,9 +17,10 @@ export class LentEngine {
   }
 
   /** Gives it a copy of a state; returns the digest, which its thread computes. */
-  async give(state: TrainingState): Promise<string> {
+  async give(state: TrainingState, expected?: string): Promise<string> {
     this.#held = null;
-    const { digest } = await this.engine.importState({ updateCount: state.updateCount, ...copyState(state) });
+    const copy = { updateCount: state.updateCount, ...copyState(state) };
+    const { digest } = await this.engine.importState(copy, expected);
     this.#held = state;
     return digest;
   }

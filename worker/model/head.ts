@@ -37,9 +37,15 @@ export function encodeHeadInput(
 function encodeLogits(context: PassContext, slab: TableSlab, rows: number): void {
   const { pass, spec, workspace } = context;
   const { headNormed: a, logits: out } = workspace;
-  encodeMatmul(pass, { a, b: slab.tensor, out, m: rows, n: slab.rowCount, k: spec.hiddenSize, layout: "nt" });
+  const shape = { m: rows, n: slab.rowCount, k: spec.hiddenSize };
+  encodeMatmul(pass, { a, ...weightOf(slab), out, ...shape, layout: "nt" });
   const { logitSoftCap: cap } = spec;
   if (cap !== null) encodeSoftCap(pass, { logits: out, count: rows * slab.rowCount, cap });
+}
+
+/** A slab as the right side of a product. */
+function weightOf({ tensor: b, format: bFormat = "f32" }: TableSlab) {
+  return { b, bFormat };
 }
 
 /** workspace.bestToken [rows] = the most likely next token of each of the head's rows. */
@@ -102,7 +108,14 @@ export function encodeLossBackward(context: PassContext, weights: BaseWeights, r
     encodeCrossEntropyBackward(pass, { ...chunkOf(context, slab, rows), softCap: spec.logitSoftCap });
     const shape = { m: rows, n: columns, k: slab.rowCount };
     const accumulate = index > 0;
-    encodeMatmul(pass, { a: logits, b: slab.tensor, out: dHeadNormed, ...shape, layout: "nn", accumulate });
+    encodeMatmul(pass, {
+      a: logits,
+      ...weightOf(slab),
+      out: dHeadNormed,
+      ...shape,
+      layout: "nn",
+      accumulate,
+    });
   });
   pass.clear(dHeadInput, rows * columns * 4);
   const norm = { x: headInput, weight: weights.finalNorm, rstd: headRstd, dy: dHeadNormed, dx: dHeadInput };

@@ -26,7 +26,7 @@ export class KeptActivations {
   readonly #gpu: Gpu;
   readonly #wanted: WantedActivations;
   readonly #slabs: Activations[] = [];
-  #shortfall: string | null = null;
+  #shortfall: { readonly text: string; readonly givenBytes: number } | null = null;
 
   private constructor(gpu: Gpu, wanted: WantedActivations) {
     this.#gpu = gpu;
@@ -50,11 +50,11 @@ export class KeptActivations {
       gpu.free(Object.values(slab));
       if (!isOutOfMemory(failure) || kept.count === 0) throw failure;
       if (!wanted.mayShrink) throw mayNot(failure, kept.count, wanted);
-      const given = kept.count;
-      kept.#giveBack(gpu.allocatedBytes * GIVEN_BACK);
-      kept.#shortfall =
-        `of the ${wanted.count} layers' activations that are planned to be kept, the GPU has ` +
+      const [given, givenBytes] = [kept.count, gpu.allocatedBytes];
+      kept.#giveBack(givenBytes * GIVEN_BACK);
+      const text = `of the ${wanted.count} layers' activations that are planned to be kept, the GPU has ` +
         `memory for ${given}; ${kept.count} are kept, so that a reserve is left (${failure.message})`;
+      kept.#shortfall = { text, givenBytes };
       break;
     }
     return kept;
@@ -65,8 +65,8 @@ export class KeptActivations {
     return this.#slabs.length;
   }
 
-  /** Why fewer are kept than wanted, a sentence; null if none are missing. */
-  get shortfall(): string | null {
+  /** If fewer are kept than wanted: why, a sentence, and the bytes that the GPU had in all. */
+  get shortfall(): { readonly text: string; readonly givenBytes: number } | null {
     return this.#shortfall;
   }
 

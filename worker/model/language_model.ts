@@ -20,6 +20,8 @@ import {
   loraInnerStride,
   type PlanOptions,
 } from "../../shared/memory/buffer_sizes.ts";
+import { formatBytes } from "../../shared/memory/format_bytes.ts";
+import { storedTableFormats } from "../../shared/memory/table_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
 import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
 import { planMemory } from "../../shared/memory/memory_plan.ts";
@@ -32,7 +34,7 @@ import { checkPositions } from "./rope_table.ts";
 import { NO_REGULARISATION, type Regularisation, trainingPass } from "./regularisation.ts";
 import { type BaseWeights, type LoadableCheckpoint, loadBaseWeights } from "./weights.ts";
 
-export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "keptLayers"> {
+export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "keptLayers" | "tables"> {
   /** Layers that keep their activations: so many, or as many as fit. The gradient has the same bits with any number. */
   readonly keptLayers: number | "all" | "what fits";
   /** Null: the base model alone, which cannot be trained. */
@@ -40,6 +42,8 @@ export interface ModelOptions extends Omit<PlanOptions, "maxTensorBytes" | "kept
   readonly memoryBudgetBytes: number | null;
   /** Of the budget, what kept activations leave free. Left out: nothing. */
   readonly headroomBytes?: number;
+  /** Where the budget comes from, for the plan's text. */
+  readonly budgetSource?: string;
   /**
    * The weights as they are stored, in f32, for evaluation; the plan counts them as NF4. "by layer": room for one layer's, which
    * layerwise.ts fills.
@@ -111,6 +115,11 @@ export class LanguageModel {
   /** Layers whose activations are kept. */
   get keptLayers(): number {
     return this.#activations.count;
+  }
+
+  /** What the GPU had in all, if that was less than planned. */
+  get givenBytes(): number | null {
+    return this.#activations.shortfall?.givenBytes ?? null;
   }
 
   /**
@@ -236,16 +245,30 @@ async function loadParts(
   });
   const { count } = activations;
   const given = count === plan.keptLayers ? plan : planMemory(spec, lora, { ...options, keptLayers: count });
-  const texts = [formatPlan(given), ...activations.shortfall === null ? [] : [activations.shortfall]];
+  const texts = [
+    formatPlan(given),
+    ...budgetLines(wanted),
+    ...activations.shortfall === null ? [] : [activations.shortfall.text],
+  ];
   const told = { planText: texts.join("\n"), plannedBytes: given.totalBytes };
   return { gpu, spec, planned, weights, buffers, activations, ...told };
 }
 
-function planModel(gpu: Gpu, { spec, storedDoubleQuantization }: LoadableCheckpoint, wanted: ModelOptions) {
+function budgetLines({ memoryBudgetBytes, headroomBytes = 0, budgetSource }: ModelOptions): string[] {
+  if (budgetSource === undefined) return [];
+  const source = `  memory budget: ${budgetSource}`;
+  if (memoryBudgetBytes === null) return [source];
+  const left = headroomBytes === 0 ? "" : `; kept activations leave ${formatBytes(headroomBytes)} free`;
+  return [`${source}, ${formatBytes(memoryBudgetBytes)}${left}`];
+}
+
+function planModel(gpu: Gpu, checkpoint: LoadableCheckpoint, wanted: ModelOptions) {
+  const { spec, storedDoubleQuantization, dtypeOf } = checkpoint;
   const lora = planLora(spec, wanted.lora);
   checkPositions(spec, wanted.maxPositions);
   const doubleQuantization = storedDoubleQuantization ?? wanted.doubleQuantization;
-  const sizes = { ...wanted, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
+  const tables = storedTableFormats(spec, dtypeOf);
+  const sizes = { ...wanted, tables, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
   const { memoryBudgetBytes, headroomBytes = 0 } = wanted;
   const budgetBytes = memoryBudgetBytes === null ? null : memoryBudgetBytes - headroomBytes;
   const keptLayers = wanted.keptLayers === "all"

@@ -1,4 +1,7 @@
-/** The frozen base model on the GPU: linear layers in NF4, or in f32 to evaluate a merged model; the rest in f32. */
+/**
+ * The frozen base model on the GPU: linear layers in NF4, or in f32 to evaluate a merged model; tables as they are stored; the rest
+ * in f32.
+ */
 import {
   type ByLinearRole,
   type ByNormRole,
@@ -13,6 +16,7 @@ import type { TableSlab } from "../kernels/elementwise/rows.ts";
 import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { DYNAMIC_MAP } from "../../shared/checkpoint/nf4/nf4_absmax.ts";
 import type { Nf4Weights } from "../../shared/checkpoint/nf4/nf4.ts";
+import { loadTable } from "./tables.ts";
 
 /** A weight [rows, columns] that is not quantised. */
 export interface DenseGpuWeight {
@@ -46,13 +50,13 @@ export interface BaseWeights {
 /** What loading reads of a checkpoint. */
 export type LoadableCheckpoint = Pick<
   Checkpoint,
-  "spec" | "storedDoubleQuantization" | "readTensor" | "readLinear"
+  "spec" | "storedDoubleQuantization" | "dtypeOf" | "readTensor" | "readPieces" | "readLinear"
 >;
 
 type Draft<T> = { -readonly [K in keyof T]?: T[K] };
 
 /**
- * Reads, quantises and uploads a base model, one tensor at a time, so that host memory holds one tensor.
+ * Reads, quantises and uploads a base model, one tensor at a time, so that host memory holds one tensor, and of a table one piece.
  * @param slabRows vocabulary rows of one slab
  * @param fullPrecision linear layers in f32 as they are stored; "by layer": room for those of one layer, without values
  * @throws LoraFleetError `invalid_model` if a tensor is missing or has the wrong shape
@@ -80,7 +84,13 @@ export async function loadBaseWeights(
     const { name, shape } = tensor;
     if (tensor.kind === "table") {
       if (tensor.role === "head" && spec.tieWordEmbeddings) continue;
-      tables[tensor.role] = await loadTable(gpu, checkpoint, tensor, options.slabRows);
+      tables[tensor.role] = await loadTable(
+        gpu,
+        checkpoint,
+        name,
+        shape as [number, number],
+        options.slabRows,
+      );
     } else if (tensor.kind === "norm") {
       const weight = gpu.upload(name, await readNorm(checkpoint, tensor));
       if (tensor.layer === null) finalNorm = weight;
@@ -132,21 +142,4 @@ function uploadNf4(gpu: Gpu, name: string, weights: Nf4Weights, dynamicMap: GpuT
     nestedOffset,
     dynamicMap,
   };
-}
-
-async function loadTable(
-  gpu: Gpu,
-  checkpoint: LoadableCheckpoint,
-  { name, shape }: ModelTensor,
-  slabRows: number,
-): Promise<TableSlab[]> {
-  const [vocabSize, hiddenSize] = shape as [number, number];
-  const table = await checkpoint.readTensor(name, shape);
-  const slabs: TableSlab[] = [];
-  for (let firstRow = 0; firstRow < vocabSize; firstRow += slabRows) {
-    const rowCount = Math.min(slabRows, vocabSize - firstRow);
-    const part = table.subarray(firstRow * hiddenSize, (firstRow + rowCount) * hiddenSize);
-    slabs.push({ tensor: gpu.upload(`${name}[${firstRow}…]`, part), firstRow, rowCount });
-  }
-  return slabs;
 }

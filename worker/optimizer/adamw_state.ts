@@ -1,5 +1,5 @@
 /** The optimizer's state as a whole: its types, copies and digest. */
-import { createHash } from "node:crypto";
+import { digestOfArrays } from "../../shared/protocol/state/state_digest.ts";
 
 /** Adapter and moments as flat arrays in the layout's order. */
 export interface AdamWState {
@@ -24,11 +24,7 @@ export function copyState({ adapter, firstMoment, secondMoment }: AdamWState): A
   return { adapter: adapter.slice(), firstMoment: firstMoment.slice(), secondMoment: secondMoment.slice() };
 }
 
-/** SHA-256 (hex) over adapter and moments; a step commits only if it is equal on all replicas. */
+/** The state's digest (shared/protocol/state/state_digest.ts), by one thread. */
 export function digestOf({ adapter, firstMoment, secondMoment }: AdamWState): string {
-  const hash = createHash("sha256");
-  for (const part of [adapter, firstMoment, secondMoment]) {
-    hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-  }
-  return hash.digest("hex");
+  return digestOfArrays([adapter, firstMoment, secondMoment]);
 }

@@ -1,18 +1,33 @@
 /** An adapter under training: its current state, and beside it the outcome of an update until that is committed. */
 import { LoraFleetError } from "../../shared/errors.ts";
 import { constantsOf, normOf, type UpdateRequest } from "./adamw.ts";
-import { type AdamWState, digestOf, type TrainingState } from "./adamw_state.ts";
+import type { AdamWState, TrainingState } from "./adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { allocateNumbers, allocateState, integersIn, isShared } from "./shared_numbers.ts";
 import { type StateMemories, viewOf } from "./shared_numbers.ts";
 import { Crew, threadsFor } from "./threads/crew.ts";
 import type { UpdateWork } from "./threads/update_work.ts";
+import {
+  allocateChunkDigests,
+  digestOfChunks,
+  formerDigestOf,
+} from "../../shared/protocol/state/state_digest.ts";
 
 const ARRAYS = ["adapter", "firstMoment", "secondMoment"] as const;
 
 interface OptimizerOptions {
   /** Threads that compute updates. Default: by the adapter's size and the machine's cores. */
   readonly crew?: Crew;
+}
+
+/** Whether a state that does not have the digest that it should have has it in its former form. */
+export function isFormerDigest(
+  expected: string | undefined,
+  digest: string,
+  { adapter, firstMoment, secondMoment }: AdamWState,
+): expected is string {
+  return expected !== undefined && expected !== digest &&
+    expected === formerDigestOf([adapter, firstMoment, secondMoment]);
 }
 
 export class OptimizerState {
@@ -27,18 +42,29 @@ export class OptimizerState {
   #hasUpdate = false;
   #updateCount = 0;
 
-  /** @param adapter the initial one [layout.elementCount]; the moments start at zero */
-  constructor(layout: GradientLayout, adapter: Float32Array, { crew }: OptimizerOptions = {}) {
+  /** Its numbers are zero until `begin` or `import`. */
+  constructor(layout: GradientLayout, { crew }: OptimizerOptions = {}) {
     this.#layout = layout;
     this.#crew = crew ?? new Crew(threadsFor(layout.elementCount, navigator.hardwareConcurrency));
     this.#sums = allocateNumbers(layout);
     this.#current = allocateState(layout);
+  }
+
+  /** Begins with a copy of this adapter, and moments of zero; returns the digest. */
+  async begin(adapter: Float32Array): Promise<string> {
+    this.#current = allocateState(this.#layout);
     this.adapter.set(adapter);
+    return await this.#digestOf(this.#current);
   }
 
   /** The current adapter without a copy, valid until the next commit. */
   get adapter(): Float32Array {
     return this.#viewOf(this.#current).adapter;
+  }
+
+  /** The adapter of the update that is not committed yet, without a copy; null without one. */
+  get pendingAdapter(): Float32Array | null {
+    return this.#hasUpdate ? this.#viewOf(this.#next).adapter : null;
   }
 
   /** The current state without a copy, valid until the next commit. */
@@ -52,10 +78,11 @@ export class OptimizerState {
   }
 
   /**
-   * Computes the next state and returns the gradient's norm before clipping.
+   * Computes the next state. Returns the gradient's norm before clipping, and the next state's digest, which is "" if nobody
+   * compares it.
    * @param request its sums are in `sums` already if they are in shared memory
    */
-  async update(request: UpdateRequest): Promise<number> {
+  async update(request: UpdateRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }> {
     const { tensors, elementCount } = this.#layout;
     if (request.sums.length !== elementCount) {
       throw new RangeError(`${request.sums.length} gradient sums, the adapter has ${elementCount} elements`);
@@ -64,15 +91,22 @@ export class OptimizerState {
     if (!isShared(request.sums)) this.sums.set(request.sums);
     const squares = new Float64Array(new SharedArrayBuffer(8 * tensors.length));
     await this.#crew.do({ ...this.#work(), kind: "squares", squares });
-    const norm = normOf(squares, request);
-    await this.#crew.do({ ...this.#work(), kind: "update", ...constantsOf(request, norm) });
+    const gradientNorm = normOf(squares, request);
+    const digests = request.isCompared === false ? null : allocateChunkDigests(elementCount);
+    await this.#crew.do({ ...this.#work(), kind: "update", ...constantsOf(request, gradientNorm), digests });
     this.#hasUpdate = true;
-    return norm;
+    return { gradientNorm, digest: digests === null ? "" : digestOfChunks(elementCount, digests) };
   }
 
-  #work(): Pick<UpdateWork, "memories" | "starts" | "taken"> {
+  async #digestOf(state: StateMemories): Promise<string> {
+    const { elementCount } = this.#layout;
+    const digests = allocateChunkDigests(elementCount);
+    await this.#crew.do({ ...this.#work(state), kind: "digests", digests });
+    return digestOfChunks(elementCount, digests);
+  }
+
+  #work(next = this.#next): Pick<UpdateWork, "memories" | "starts" | "taken"> {
     const { tensors, elementCount } = this.#layout;
-    const next = this.#next;
     return {
       memories: {
         ...{ sums: this.#sums, ...this.#current },
@@ -91,11 +125,6 @@ export class OptimizerState {
     return this.#spare ??= allocateState(this.#layout);
   }
 
-  /** SHA-256 (hex) of the current state, or of the one that `update` computed. */
-  digest(which: "current" | "next"): string {
-    return digestOf(this.#viewOf(which === "current" ? this.#current : this.#next));
-  }
-
   /** @throws LoraFleetError `conflict` without an update */
   commit(): void {
     if (!this.#hasUpdate) {
@@ -110,23 +139,18 @@ export class OptimizerState {
   }
 
   /**
-   * Replaces the current state by a copy of `state`.
+   * Replaces the current state by a copy of `state`; returns its digest.
+   * @param expected its digest if it is right; returned if it is the state's in its former form
    * @throws LoraFleetError `corrupt` for arrays of the wrong length
    */
-  import(state: TrainingState): void {
-    const { elementCount } = this.#layout;
-    for (const name of ARRAYS) {
-      const { length } = state[name];
-      if (length === elementCount) continue;
-      throw new LoraFleetError(
-        "corrupt",
-        `Loading a training state failed: ${name} has ${length} elements, the adapter has ${elementCount}`,
-      );
-    }
+  async import(state: TrainingState, expected?: string): Promise<string> {
+    assertLengths(state, this.#layout);
     const next = this.#viewOf(this.#next);
     for (const name of ARRAYS) next[name].set(state[name]);
+    const digest = await this.#digestOf(this.#next);
     this.#advance();
     this.#updateCount = state.updateCount;
+    return isFormerDigest(expected, digest, next) ? expected : digest;
   }
 
   /** What was written beside the current state becomes the current one. */
@@ -150,5 +174,16 @@ export class OptimizerState {
 
   #viewOf(state: StateMemories): AdamWState {
     return viewOf(state, this.#layout.elementCount);
+  }
+}
+
+function assertLengths(state: AdamWState, { elementCount }: GradientLayout): void {
+  for (const name of ARRAYS) {
+    const { length } = state[name];
+    if (length === elementCount) continue;
+    throw new LoraFleetError(
+      "corrupt",
+      `Loading a training state failed: ${name} has ${length} elements, the adapter has ${elementCount}`,
+    );
   }
 }

@@ -6,7 +6,7 @@ import { copyState, digestOf, emptyState } from "./adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { OptimizerState } from "./optimizer_state.ts";
 import { Crew } from "./threads/crew.ts";
-import { PIECE_ELEMENTS } from "./threads/update_work.ts";
+import { CHUNK_ELEMENTS, formerDigestOf } from "../../shared/protocol/state/state_digest.ts";
 
 const layout: GradientLayout = {
   tensors: [{ name: "a", shape: [1, 64], offset: 0 }],
@@ -27,21 +27,26 @@ const request: UpdateRequest = {
   maxGradientNorm: 0,
 };
 
-const initial = () => new OptimizerState(layout, new Float32Array(64).fill(1));
+async function initial(): Promise<OptimizerState> {
+  const state = new OptimizerState(layout);
+  const digest = await state.begin(new Float32Array(64).fill(1));
+  assertEquals(digest, digestOf(state.view));
+  return state;
+}
 
 Deno.test("an update leaves the current state as it is until the commit", async () => {
-  const state = initial();
-  const before = state.digest("current");
-  await state.update(request);
-  assertEquals([state.digest("current"), state.export().updateCount], [before, 0]);
-  const next = state.digest("next");
+  const state = await initial();
+  const before = digestOf(state.view);
+  const { digest: next } = await state.update(request);
+  assertEquals([digestOf(state.view), state.view.updateCount], [before, 0]);
   state.commit();
-  assertEquals([state.digest("current"), state.view.updateCount], [next, 1]);
+  assertEquals([digestOf(state.view), state.view.updateCount], [next, 1]);
   assertNotEquals(next, before);
+  assertEquals((await state.update({ ...request, isCompared: false })).digest, "");
 });
 
 Deno.test("without an update, after a rollback and after an import there is nothing to commit", async () => {
-  const state = initial();
+  const state = await initial();
   const assertNothing = () =>
     assertEquals(assertThrows(() => state.commit(), LoraFleetError, "no update").code, "conflict");
   assertNothing();
@@ -50,27 +55,38 @@ Deno.test("without an update, after a rollback and after an import there is noth
   assertNothing();
   const exported = state.export();
   await state.update(request);
-  state.import(exported);
+  assertEquals(await state.import(exported), digestOf(exported));
   assertNothing();
   assertEquals(state.export(), exported);
 });
 
 Deno.test("an imported state is a copy, an exported one stays as it is through later updates and imports", async () => {
-  const state = initial();
-  const [exported, before] = [state.export(), state.digest("current")];
+  const state = await initial();
+  const exported = state.export();
+  const before = digestOf(exported);
   const imported = { updateCount: 5, ...copyState(exported) };
   for (let i = 0; i < 3; i++) {
     await state.update(request);
     state.commit();
   }
-  state.import(imported);
+  await state.import(imported);
   imported.adapter[0] = 7;
   assertEquals([state.adapter[0], state.view.updateCount], [1, 5]);
   assertEquals([digestOf(exported), exported.updateCount], [before, 0]);
 });
 
+Deno.test("a state whose former digest is the expected one is taken for it, any other is told", async () => {
+  const state = await initial();
+  const exported = state.export();
+  const former = formerDigestOf([exported.adapter, exported.firstMoment, exported.secondMoment]);
+  const digest = digestOf(exported);
+  assertEquals(await state.import(exported, former), former);
+  assertEquals(await state.import(exported, digest), digest);
+  assertEquals(await state.import(exported, "0".repeat(64)), digest);
+});
+
 Deno.test("without an export, updates go back and forth between two memories", async () => {
-  const state = initial();
+  const state = await initial();
   const buffers: unknown[] = [state.adapter.buffer];
   for (let i = 0; i < 4; i++) {
     await state.update(request);
@@ -87,7 +103,7 @@ Deno.test("without an export, updates go back and forth between two memories", a
 });
 
 Deno.test("updates have the bits of the reference, by one thread, by three, and after the helpers have died", async () => {
-  const tensors = [5 * 64, 3 * PIECE_ELEMENTS, 64, PIECE_ELEMENTS + 64].reduce<GradientLayout["tensors"]>(
+  const tensors = [5 * 64, 3 * CHUNK_ELEMENTS, 64, CHUNK_ELEMENTS + 64].reduce<GradientLayout["tensors"]>(
     (before, size, i) => {
       const last = before.at(-1);
       const offset = last === undefined ? 0 : last.offset + last.shape[1];
@@ -118,21 +134,23 @@ Deno.test("updates have the bits of the reference, by one thread, by three, and 
   }`);
   const crews = [new Crew(1), new Crew(3), new Crew(3, (why) => lost.push(why), dying)];
   for (const crew of crews) {
-    const state = new OptimizerState(wide, adapter, { crew });
+    const state = new OptimizerState(wide, { crew });
+    await state.begin(adapter);
     for (const [index, each] of requests.entries()) {
-      assertEquals(await state.update(each), norms[index]);
+      const { gradientNorm, digest } = await state.update(each);
       state.commit();
+      assertEquals([gradientNorm, digest], [norms[index], digestOf(state.view)]);
     }
-    assertEquals(state.digest("current"), digestOf(expected));
+    assertEquals(digestOf(state.view), digestOf(expected));
     state.close();
   }
   assertEquals([lost.length, /out of memory/.test(lost[0]!)], [2, true]);
 });
 
 Deno.test("arrays of the wrong length are refused", async () => {
-  const state = initial();
+  const state = await initial();
   const short = { ...state.export(), firstMoment: new Float32Array(3) };
-  const error = assertThrows(() => state.import(short), LoraFleetError, "firstMoment has 3 elements");
+  const error = await assertRejects(() => state.import(short), LoraFleetError, "firstMoment has 3 elements");
   assertEquals(error.code, "corrupt");
   await assertRejects(
     () => state.update({ ...request, sums: new Int32Array(3) }),

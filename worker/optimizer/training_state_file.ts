@@ -1,11 +1,11 @@
 /** Writes a training state: everything that a step changes, so that training resumes from it with the same bits. */
-import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/checkpoint_format.ts";
+import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/state/checkpoint_format.ts";
 import type { TrainingState } from "./adamw_state.ts";
 import type { FileSystem } from "../../shared/checkpoint/atomic_file.ts";
 import { writeSafetensors } from "../../shared/checkpoint/safetensors_write.ts";
 
 /**
- * Writes the state into an existing `folder`, in the layout of shared/protocol/checkpoint_format.ts.
+ * Writes the state into an existing `folder`, in the layout of shared/protocol/state/checkpoint_format.ts.
  * @throws LoraFleetError `storage`; nothing is left behind
  */
 export async function writeTrainingState(

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/checkpoint_format.ts";
+import { STATE_FILE_NAME, STATE_TENSOR_NAMES } from "../../shared/protocol/state/checkpoint_format.ts";
 import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 import { writeTrainingState } from "./training_state_file.ts";
 

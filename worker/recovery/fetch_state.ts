@@ -12,7 +12,7 @@ import { withDeadline } from "../async/abortable.ts";
 import { askUntilRead } from "../async/ask.ts";
 import type { Runtime } from "../async/runtime.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
-import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
+import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state/state_frame.ts";
 import { type Piece, piecesOf, stateOfWords, stateWordCount } from "./state_words.ts";
 
 /** Enough to fill a link of 50 MB/s at 40 ms of delay. */

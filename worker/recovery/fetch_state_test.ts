@@ -12,7 +12,7 @@ import { drive, faultyBus } from "../allreduce/all_reduce_fixture.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { fetchState } from "./fetch_state.ts";
 import { serveState } from "./serve_state.ts";
-import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
+import { decodeStateFrame, maxPieceWords } from "../../shared/protocol/state/state_frame.ts";
 
 const START = { jobId: "ftjob-a", startId: "s-1" };
 const COMMITTED: Committed = { step: 3, digest: "3".repeat(64) };

@@ -11,8 +11,8 @@ import { fetchState, type StateTransfer } from "./fetch_state.ts";
 interface RecoverOptions extends StateTransfer {
   readonly self: MemberRef;
   readonly states: StepStates;
-  /** Makes the state of this step the engine's; returns its digest. */
-  readonly importState: (step: number, state: TrainingState) => Promise<string>;
+  /** Makes the state of this commit the engine's; returns its digest. */
+  readonly importState: (committed: Committed, state: TrainingState) => Promise<string>;
 }
 
 /**
@@ -75,7 +75,7 @@ async function recoverFrom(
     return false;
   }
   const { step } = committed;
-  const digest = await importState(step, fetched);
+  const digest = await importState(committed, fetched);
   const elapsedMs = Math.round(clock.now() - startedAt);
   if (digest === committed.digest) {
     log("info", `the state of step ${step} is loaded from ${holder} in ${elapsedMs} ms`);

@@ -1,7 +1,10 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { committedOf, inWorld, isLoaded, startFleet } from "../testing/agent_fixture.ts";
-import { JOB } from "../testing/test_job.ts";
+import { formerDigestOf } from "../../shared/protocol/state/state_digest.ts";
+import { JOB, TEST_LIMITS } from "../testing/test_job.ts";
 import { createToyEngine } from "../testing/toy_engine.ts";
+import { toyLayout } from "../testing/toy_model.ts";
+import { serveState } from "./serve_state.ts";
 
 inWorld("a late joiner recovers the newest commit from a holder", async (world) => {
   const { coordinator } = world;
@@ -49,6 +52,27 @@ inWorld("a state whose digest is not the committed one is refused", async (world
   await clock.advance(500);
   assertEquals(committedOf(late)?.step, 1);
   assertNotEquals(committedOf(late)?.digest, coordinator.state.committed?.digest);
+});
+
+inWorld("a state that an earlier release has stored is taken under its former digest", async (world) => {
+  const { coordinator, clock, bus } = world;
+  coordinator.setJob(JOB);
+  const late = world.start("w-b");
+  await world.until("it has loaded", () => isLoaded(late));
+  const elementCount = toyLayout().elementCount;
+  const part = (first: number) => Float32Array.from({ length: elementCount }, (_, i) => first + i);
+  const stored = { updateCount: 4, adapter: part(1), firstMoment: part(2), secondMoment: part(3) };
+  const arrays = [stored.adapter, stored.firstMoment, stored.secondMoment] as const;
+  const committed = { step: 4, digest: formerDigestOf(arrays) };
+  const server = serveState({
+    ...{ bus, clock, limits: TEST_LIMITS, log: () => {}, jobId: JOB.jobId, startId: JOB.startId },
+    ...{ self: "c-1", elementCount, exportState: () => Promise.resolve(stored), committed: () => committed },
+  });
+  coordinator.announce({ step: 5, committed, holders: ["c-1"] });
+  await world.until("it has recovered", () => committedOf(late)?.step === 4);
+  assertEquals(committedOf(late), committed);
+  assertEquals(await late.engine.exportState(), stored);
+  server.close();
 });
 
 inWorld(

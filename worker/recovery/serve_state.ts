@@ -7,7 +7,7 @@ import { recoverRequestSchema } from "../../shared/protocol/messages_worker.ts";
 import { recoverSubject } from "../../shared/protocol/subjects.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { sameCommit } from "../step/step_action.ts";
-import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state_frame.ts";
+import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state/state_frame.ts";
 import type { StateTransfer } from "./fetch_state.ts";
 import { readStateWords, stateWordCount } from "./state_words.ts";
 

@@ -1,6 +1,6 @@
 /** A worker's checkpoint counts once its files are stored and are the state that was committed. */
 import { messageOf } from "../../../shared/errors.ts";
-import { STATE_FILE_NAME } from "../../../shared/protocol/checkpoint_format.ts";
+import { STATE_FILE_NAME } from "../../../shared/protocol/state/checkpoint_format.ts";
 import type { CheckpointReport } from "../../../shared/protocol/messages_worker.ts";
 import { isSameLayout } from "../../training/members/eligibility.ts";
 import { isPissa } from "../../../shared/job/pissa.ts";

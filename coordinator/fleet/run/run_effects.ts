@@ -1,6 +1,6 @@
 /** Carries out what a run's decisions ask for: queue, log and artifact store, the job's observer, the end of the run. */
 import { LoraFleetError } from "../../../shared/errors.ts";
-import { STATE_FILE_NAME } from "../../../shared/protocol/checkpoint_format.ts";
+import { STATE_FILE_NAME } from "../../../shared/protocol/state/checkpoint_format.ts";
 import type { PlannedJob } from "../../planning/planned_job.ts";
 import { SUSPECT_STEPS } from "../../storage/kept_states.ts";
 import type { StepEffect } from "../../training/state/effects.ts";

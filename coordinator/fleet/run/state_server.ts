@@ -2,7 +2,7 @@
 import type { Bus, Subscription } from "../../../shared/bus/bus.ts";
 import { decodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import { type Committed, recoverRequestSchema } from "../../../shared/protocol/messages_worker.ts";
-import { encodeStateFrame, maxPieceWords } from "../../../shared/protocol/state_frame.ts";
+import { encodeStateFrame, maxPieceWords } from "../../../shared/protocol/state/state_frame.ts";
 import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import type { StoredState } from "../../storage/artifact_store.ts";
 import { listen, type OnDefect } from "../listen.ts";

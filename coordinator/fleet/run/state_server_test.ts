@@ -3,7 +3,7 @@ import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
 import { createMemoryBroker } from "../../../shared/testing/memory_bus.ts";
 import { encodeMessage } from "../../../shared/protocol/messages_codec.ts";
 import { recoverRequestSchema } from "../../../shared/protocol/messages_worker.ts";
-import { decodeStateFrame } from "../../../shared/protocol/state_frame.ts";
+import { decodeStateFrame } from "../../../shared/protocol/state/state_frame.ts";
 import { recoverSubject } from "../../../shared/protocol/subjects.ts";
 import { type ServedState, serveStoredState } from "./state_server.ts";
 import { COORDINATOR_HOLDER } from "../../training/state/announcement.ts";

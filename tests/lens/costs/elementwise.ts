@@ -1,6 +1,6 @@
 /** Kernels that touch each element a few times: the memory's speed decides about them. FLOPs are counted in the WGSL. */
 import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
-import { type CostOf, indicesOf, type KernelCost, valueOf, WORD } from "./kernel_cost.ts";
+import { type CostOf, indicesOf, type KernelCost, numberBytes, valueOf, WORD } from "./kernel_cost.ts";
 
 const countOf = ({ params }: RecordedDispatch) => valueOf(params, "count");
 
@@ -68,9 +68,8 @@ const gather: CostOf = (dispatch) => {
   const first = valueOf(params, "firstRow");
   const end = first + valueOf(params, "rowCount");
   const found = indicesOf(dispatch, "indices", rows).filter((row) => row >= first && row < end);
-  const bytesOf = (count: number) => WORD * count * columns;
-  const reads = { x: bytesOf(new Set(found).size), indices: WORD * rows };
-  return { kind: "rows", flops: 0, reads, writes: { y: bytesOf(found.length) } };
+  const reads = { x: numberBytes(dispatch) * new Set(found).size * columns, indices: WORD * rows };
+  return { kind: "rows", flops: 0, reads, writes: { y: WORD * found.length * columns } };
 };
 
 const scatter: CostOf = (dispatch) => {

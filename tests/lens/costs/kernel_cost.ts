@@ -19,6 +19,11 @@ export type CostOf = (dispatch: RecordedDispatch) => KernelCost;
 /** Bytes of an f32, an i32 and a u32. */
 export const WORD = 4;
 
+/** Bytes of one of a table's numbers, which are in 16 bits with the constant HALF. */
+export function numberBytes({ constants }: RecordedDispatch): number {
+  return constants["HALF"] ? WORD / 2 : WORD;
+}
+
 /** A param, constant or binding that a formula needs. */
 export function valueOf(values: Readonly<Record<string, number>>, name: string): number {
   const value = values[name];

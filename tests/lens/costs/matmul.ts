@@ -1,6 +1,6 @@
 /** Products of matrices: 2·m·n·k. */
 import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
-import { type CostOf, type KernelCost, valueOf, WORD } from "./kernel_cost.ts";
+import { type CostOf, type KernelCost, numberBytes, valueOf, WORD } from "./kernel_cost.ts";
 
 /** Elements of NF4 that share an absmax, and absmax values that share a nested one. */
 const [BLOCK, NESTED_BLOCK] = [64, 256];
@@ -48,5 +48,5 @@ export const matmulCost: CostOf = (dispatch) => {
   const isLora = labels.some((label) => /^(adapter|gradient|loraInner|dLoraInner)\b/.test(label));
   const kind = isLora ? "LoRA matmul" : labels.includes("logits") ? "output layer matmul" : "f32 matmul";
   const cost = productCost(dispatch, kind);
-  return { ...cost, reads: { ...cost.reads, b: WORD * n * k } };
+  return { ...cost, reads: { ...cost.reads, b: numberBytes(dispatch) * n * k } };
 };

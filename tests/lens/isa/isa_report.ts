@@ -3,30 +3,31 @@ import { fromFileUrl } from "@std/path";
 import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
 import type { StepRecord } from "../step.ts";
 import { type Compilation, type CompiledKernel, compileKernels } from "./compile.ts";
-import { shareKey } from "./fma_shares.ts";
+import { isProduct, shareKey } from "./fma_shares.ts";
 import { fmaShare, INSTRUCTION_KINDS } from "./parse_isa.ts";
 
-/** Each variant of the step once, with the params of its first dispatch. */
-export function variantsOf({ submits }: Pick<StepRecord, "submits">): RecordedDispatch[] {
+type Recorded = Pick<StepRecord, "submits">;
+
+/** Each variant once, with the params of its first dispatch. */
+export function variantsOf(...records: readonly Recorded[]): RecordedDispatch[] {
   const found = new Map<string, RecordedDispatch>();
-  for (const { command } of submits.flat()) {
-    if (command.kind === "dispatch" && !found.has(command.program.label)) {
-      found.set(command.program.label, command);
-    }
+  for (const { command } of records.flatMap(({ submits }) => submits.flat())) {
+    if (command.kind === "dispatch") found.getOrInsert(command.program.label, command);
   }
   return [...found.values()].toSorted((a, b) => shareKey(a) < shareKey(b) ? -1 : 1);
 }
 
-export function compileStep(record: Pick<StepRecord, "submits">): Promise<Compilation> {
+export function compileStep(record: Recorded): Promise<Compilation> {
   return compileKernels(variantsOf(record));
 }
 
 /** Writes the shares of multiply–adds that predictions use: of variants with one key, the least. */
-export async function writeShares(records: readonly Pick<StepRecord, "submits">[]): Promise<void> {
+export async function writeShares(records: readonly Recorded[]): Promise<void> {
   const shares: Record<string, number> = {};
-  for (const { dispatch, report } of (await compileKernels(records.flatMap(variantsOf))).kernels) {
+  const { kernels } = await compileKernels(variantsOf(...records).filter(isProduct));
+  for (const { dispatch, report } of kernels) {
     const [key, share] = [shareKey(dispatch), Number(fmaShare(report).toFixed(3))];
-    if (share > 0.2) shares[key] = Math.min(shares[key] ?? 1, share);
+    shares[key] = Math.min(shares[key] ?? 1, share);
   }
   const sorted = Object.fromEntries(Object.entries(shares).toSorted(([a], [b]) => a < b ? -1 : 1));
   const path = fromFileUrl(new URL("fma_shares.json", import.meta.url));

@@ -17,8 +17,11 @@ export async function smallGpu(limitBytes: number): Promise<{ gpu: Gpu; memory: 
   return { gpu, memory };
 }
 
-/** A device whose buffers count against `memory`. */
-export function limited(opened: OpenedDevice, memory: SmallMemory): OpenedDevice {
+/**
+ * A device whose buffers count against `memory`.
+ * @param realBytes the most that a buffer has in truth: larger ones must not be used but as wholes
+ */
+export function limited(opened: OpenedDevice, memory: SmallMemory, realBytes = Infinity): OpenedDevice {
   const { device } = opened;
   const create = device.createBuffer.bind(device);
   const push = device.pushErrorScope.bind(device);
@@ -26,7 +29,7 @@ export function limited(opened: OpenedDevice, memory: SmallMemory): OpenedDevice
   const scopes: GPUErrorFilter[] = [];
   let failure: GPUError | null = null;
   const createBuffer = (descriptor: GPUBufferDescriptor): GPUBuffer => {
-    const buffer = create(descriptor);
+    const buffer = create({ ...descriptor, size: Math.min(descriptor.size, realBytes) });
     const destroy = buffer.destroy.bind(buffer);
     memory.usedBytes += descriptor.size;
     const free = () => {

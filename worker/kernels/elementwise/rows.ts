@@ -5,32 +5,40 @@
 import { defineKernel } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor, Tensors } from "../../device/tensor.ts";
+import { type FloatFormat, HALF_WGSL, halfConstants } from "./half_floats.ts";
 import { LINEAR_MAIN, linearGroups } from "./linear_index.ts";
 
-const gather = defineKernel({
-  label: "gather_rows",
-  // Indices outside [firstRow, firstRow + rowCount) belong to a different slab of the same table.
-  source: `
+const gatherOf = (format: FloatFormat, scaled: boolean) =>
+  defineKernel({
+    label: scaled ? "gather_rows_scaled" : "gather_rows",
+    // Indices outside [firstRow, firstRow + rowCount) belong to a different slab of the same table.
+    source: `
 fn element(index: u32) {
   let row = indices[index / params.columns] - params.firstRow;
-  if (row < params.rowCount) { y[index] = x[row * params.columns + index % params.columns]; }
-}` + LINEAR_MAIN,
-  params: { count: "u32", columns: "u32", firstRow: "u32", rowCount: "u32" },
-  bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
-});
+  if (row >= params.rowCount) { return; }
+  let at = row * params.columns + index % params.columns;
+//! if HALF
+  let value = f32_of_half((x[at >> 1u] >> ((at & 1u) * 16u)) & 0xffffu);
+//! end
+//! if !HALF
+  let value = x[at];
+//! end
+//! if SCALED
+  y[index] = value * params.scale;
+//! end
+//! if !SCALED
+  y[index] = value;
+//! end
+}` + HALF_WGSL + LINEAR_MAIN,
+    constants: { ...halfConstants(format), SCALED: scaled },
+    params: {
+      ...{ count: "u32", columns: "u32", firstRow: "u32", rowCount: "u32" } as const,
+      ...(scaled && { scale: "f32" } as const),
+    },
+    bindings: { x: format === "f32" ? "read f32" : "read u32", indices: "read u32", y: "read_write f32" },
+  });
 
-const gatherScaled = defineKernel({
-  label: "gather_rows_scaled",
-  source: `
-fn element(index: u32) {
-  let row = indices[index / params.columns] - params.firstRow;
-  if (row < params.rowCount) {
-    y[index] = x[row * params.columns + index % params.columns] * params.scale;
-  }
-}` + LINEAR_MAIN,
-  params: { count: "u32", columns: "u32", firstRow: "u32", rowCount: "u32", scale: "f32" },
-  bindings: { x: "read f32", indices: "read u32", y: "read_write f32" },
-});
+const gathers = new Map<string, ReturnType<typeof gatherOf>>();
 
 const scatter = defineKernel({
   label: "scatter_rows",
@@ -59,6 +67,8 @@ export interface TableSlab {
   readonly tensor: GpuTensor;
   readonly firstRow: number;
   readonly rowCount: number;
+  /** How its numbers lie in `tensor`; left out: "f32". */
+  readonly format?: FloatFormat;
 }
 
 /**
@@ -76,10 +86,13 @@ export function encodeGatherRows(
 ): void {
   const { slabs, indices, y, rows, columns, scale = 1 } = call;
   const count = rows * columns;
-  for (const { tensor: x, firstRow, rowCount } of slabs) {
-    const part = { x, indices, y, count, columns, firstRow, rowCount };
-    if (scale === 1) pass.dispatch(gather, part, linearGroups(count));
-    else pass.dispatch(gatherScaled, { ...part, scale }, linearGroups(count));
+  for (const { tensor: x, firstRow, rowCount, format = "f32" } of slabs) {
+    const part = { x, indices, y, count, columns, firstRow, rowCount, scale };
+    const kernel = gathers.getOrInsertComputed(
+      `${format} ${scale !== 1}`,
+      () => gatherOf(format, scale !== 1),
+    );
+    pass.dispatch(kernel, part, linearGroups(count));
   }
 }
 

@@ -1,4 +1,5 @@
 import { encodeCopyColumns, encodeGatherRows, encodeScatterRows } from "./rows.ts";
+import { floatsOf, packed } from "../testing/half_inputs.ts";
 import { checkKernel } from "../testing/kernel_contract.ts";
 import { randomNormal, testPrng } from "../testing/random_inputs.ts";
 
@@ -65,3 +66,39 @@ Deno.test("copy_columns moves columns from one place of each row to another and 
     tolerance: 0,
   });
 });
+
+for (const format of ["bf16", "f16"] as const) {
+  Deno.test(`gather_rows decodes every number that ${format} has, bit by bit, from slabs of odd lengths`, async () => {
+    const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
+    const table = all.filter((_, index) => !Number.isNaN(floatsOf(format, all.slice(index, index + 1))[0]!));
+    const columns = 3;
+    const rows = Math.floor(table.length / columns);
+    const firstRow = 4001;
+    const high = table.slice(firstRow * columns, rows * columns);
+    const indices = Uint32Array.from({ length: rows }, (_, row) => rows - 1 - row);
+    const values = floatsOf(format, table);
+    const expected = Float32Array.from(
+      { length: rows * columns },
+      (_, i) => values[indices[Math.floor(i / columns)]! * columns + i % columns]!,
+    );
+    await checkKernel({
+      label: `gather_rows ${format}`,
+      inputs: {
+        low: packed(table.slice(0, firstRow * columns)),
+        high: packed(high),
+        indices,
+      },
+      expected: { y: new Int32Array(expected.buffer) },
+      integerOutputs: ["y"],
+      encode: (pass, { low, high, indices, y }) =>
+        encodeGatherRows(pass, {
+          slabs: [
+            { tensor: low, firstRow: 0, rowCount: firstRow, format },
+            { tensor: high, firstRow, rowCount: rows - firstRow, format },
+          ],
+          ...{ indices, y, rows, columns },
+        }),
+      tolerance: 0,
+    });
+  });
+}

@@ -2,6 +2,7 @@
 import { defineKernel, kernelVariants } from "../../device/kernel.ts";
 import type { Pass } from "../../device/pass.ts";
 import type { GpuTensor, Tensors } from "../../device/tensor.ts";
+import { type FloatFormat, HALF_WGSL } from "../elementwise/half_floats.ts";
 import source from "./matmul.wgsl" with { type: "text" };
 import { chooseTile, flopsOf, type MatmulShape, type Tile, tileGrid } from "./tile.ts";
 import { tileConstants } from "./tile_constants.ts";
@@ -12,11 +13,15 @@ export type MatmulLayout = "nt" | "nn" | "tn";
 const variantOf = kernelVariants((constants) =>
   defineKernel({
     label: "matmul",
-    source,
+    source: constants["HALF"] ? HALF_WGSL + source : source,
     params: { m: "u32", n: "u32", k: "u32", alpha: "f32" },
     bindings: {
       a: constants["VEC_A"] ? "read vec4<f32>" : "read f32",
-      b: constants["VEC_B"] ? "read vec4<f32>" : "read f32",
+      b: constants["HALF"]
+        ? constants["VEC_B"] ? "read vec2<u32>" : "read u32"
+        : constants["VEC_B"]
+        ? "read vec4<f32>"
+        : "read f32",
       bias: "read f32",
       out: constants["VEC_OUT"] ? "read_write vec4<f32>" : "read_write f32",
     },
@@ -37,13 +42,15 @@ export function encodeMatmul(
     alpha?: number;
     accumulate?: boolean;
     bias?: GpuTensor;
+    /** How `b` lies in memory; the product has the bits of the same numbers in f32. Left out: "f32". */
+    bFormat?: FloatFormat;
     tile?: Tile;
   },
 ): void {
-  const { layout, alpha = 1, accumulate = false, bias } = call;
+  const { layout, alpha = 1, accumulate = false, bias, bFormat = "f32" } = call;
   const tile = call.tile ?? chooseTile(call, pass.processor);
   const constants = {
-    ...tileConstants(tile, call, { aAlongK: layout !== "tn", bAlongK: layout === "nt" }),
+    ...tileConstants(tile, call, { aAlongK: layout !== "tn", bAlongK: layout === "nt", bFormat }),
     ACCUMULATE: accumulate,
     BIAS: bias !== undefined,
   };

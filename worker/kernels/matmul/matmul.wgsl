@@ -17,6 +17,7 @@
 // products in an order that does not depend on its place in the tile: a row gives the same bits anywhere in the
 // micro-batch.
 //
+// HALF: B is bf16, or f16 without BF16 (elementwise/half_floats.ts), two in a word.
 // A_ALONG_K: A is [m, k], else [k, m]. B_ALONG_K: B is [n, k], else [k, n]. VEC_A, VEC_B, VEC_OUT: rows in memory are
 // whole vec4s (NF4: whole words); A_QUADS, B_QUADS: such a vec4 lies across k. HOISTED_SCALE: a column stays in one NF4
 // block for 64 steps of k. SHARED_SCALE: the tile's columns share a block at each k. A thread's rows are
@@ -73,10 +74,20 @@ fn vec_b(at: u32) -> vec4f { return four_values(at) * scale_of(at >> 6u); }
 //! end
 //! if !NF4
 //! if VEC_B
+//! if HALF
+fn vec_b(at: u32) -> vec4f { return f32_of_halves(b[at / 4u]); }
+//! end
+//! if !HALF
 fn vec_b(at: u32) -> vec4f { return b[at / 4u]; }
 //! end
+//! end
 //! if !VEC_B
+//! if HALF
+fn value_b(at: u32) -> f32 { return f32_of_half((b[at >> 1u] >> ((at & 1u) * 16u)) & 0xffffu); }
+//! end
+//! if !HALF
 fn value_b(at: u32) -> f32 { return b[at]; }
+//! end
 //! end
 //! end
 

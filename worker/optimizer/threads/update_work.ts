@@ -2,7 +2,8 @@
  * The loops of an update, cut into pieces that several threads take one after the other. Which thread computes a piece has no
  * influence on its bits: a tensor's squares are added by one thread, in their order, and elements do not depend on each other.
  */
-import { adamwKernel, type Coefficients, type MemoryName } from "../wasm/adamw_kernel.ts";
+import { CHUNK_ELEMENTS, chunkCountOf, digestChunk } from "../../../shared/protocol/state/state_digest.ts";
+import { type AdamWKernel, adamwKernel, type Coefficients, type MemoryName } from "../wasm/adamw_kernel.ts";
 
 /** What all threads need; memories and shared arrays stay shared when it is posted. */
 export type UpdateWork =
@@ -23,13 +24,17 @@ export type UpdateWork =
       readonly kind: "update";
       readonly factors: Float64Array;
       readonly coefficients: Coefficients;
+      /** Shared: for the digests of the next state's chunks; null if nobody compares them. */
+      readonly digests: Uint8Array | null;
+    }
+    | {
+      /** Of the next state as it is. */
+      readonly kind: "digests";
+      readonly digests: Uint8Array;
     }
   );
 
-/** Elements of a piece of the update: 1.75 MiB of numbers. */
-export const PIECE_ELEMENTS = 2 ** 16;
-
-/** Computes pieces until none is left. */
+/** Computes pieces until none is left: tensors for their squares, chunks of the digest otherwise. */
 export function work(on: UpdateWork): void {
   const { memories, starts, taken } = on;
   const kernel = adamwKernel(memories);
@@ -41,11 +46,26 @@ export function work(on: UpdateWork): void {
     return;
   }
   const elementCount = starts[tensorCount]!;
-  for (let at = take(taken) * PIECE_ELEMENTS; at < elementCount; at = take(taken) * PIECE_ELEMENTS) {
-    const end = Math.min(at + PIECE_ELEMENTS, elementCount);
-    for (const [index, from, to] of tensorsWithin(starts, at, end)) {
-      kernel.update(from, to, on.factors[index]!, on.coefficients);
-    }
+  const chunkCount = chunkCountOf(elementCount);
+  const bytesOf = ({ buffer }: WebAssembly.Memory) => new Uint8Array(buffer);
+  const { nextAdapter, nextFirstMoment, nextSecondMoment } = memories;
+  const next = [bytesOf(nextAdapter), bytesOf(nextFirstMoment), bytesOf(nextSecondMoment)] as const;
+  for (let chunk = take(taken); chunk < chunkCount; chunk = take(taken)) {
+    if (on.kind === "update") updateChunk(kernel, on, chunk);
+    // What has just been written is in this core's cache.
+    if (on.digests !== null) digestChunk(next, elementCount, chunk, on.digests);
+  }
+}
+
+function updateChunk(
+  kernel: AdamWKernel,
+  { starts, factors, coefficients }: UpdateWork & { readonly kind: "update" },
+  chunk: number,
+): void {
+  const from = CHUNK_ELEMENTS * chunk;
+  const to = Math.min(from + CHUNK_ELEMENTS, starts.at(-1)!);
+  for (const [index, start, end] of tensorsWithin(starts, from, to)) {
+    kernel.update(start, end, factors[index]!, coefficients);
   }
 }
 

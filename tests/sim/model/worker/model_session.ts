@@ -5,7 +5,7 @@
 import { decodeMessage } from "../../../../shared/protocol/messages_codec.ts";
 import type { StepState } from "../../../../shared/protocol/messages_coordinator.ts";
 import { recoverRequestSchema } from "../../../../shared/protocol/messages_worker.ts";
-import { encodeStateFrame } from "../../../../shared/protocol/state_frame.ts";
+import { encodeStateFrame } from "../../../../shared/protocol/state/state_frame.ts";
 import { recoverSubject, stateSubject } from "../../../../shared/protocol/subjects.ts";
 import { isNewerState } from "../../../../shared/protocol/terms.ts";
 import { type Action, mayLeave, nextAction, sameCommit } from "../../../../worker/step/step_action.ts";

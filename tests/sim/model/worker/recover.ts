@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import { encodeMessage } from "../../../../shared/protocol/messages_codec.ts";
 import type { StepState } from "../../../../shared/protocol/messages_coordinator.ts";
 import { type Committed, recoverRequestSchema } from "../../../../shared/protocol/messages_worker.ts";
-import { decodeStateFrame } from "../../../../shared/protocol/state_frame.ts";
+import { decodeStateFrame } from "../../../../shared/protocol/state/state_frame.ts";
 import { recoverSubject } from "../../../../shared/protocol/subjects.ts";
 import { holdersFor, sameCommit } from "../../../../worker/step/step_action.ts";
 import { digestOfWords, wordsOfDigest } from "../world/contribution.ts";

@@ -1,6 +1,6 @@
 /** A piece of the committed state, the answer to a recover request: a tensor frame, empty if the holder lacks it. */
-import { LoraFleetError } from "../errors.ts";
-import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash } from "./tensor_frame.ts";
+import { LoraFleetError } from "../../errors.ts";
+import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type FrameHeader, jobHash } from "../tensor_frame.ts";
 
 /** Large enough to amortise the round trip, small enough that gradients get through in between. */
 const MAX_PIECE_BYTES = 512 * 1024;

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { LoraFleetError } from "../errors.ts";
+import { LoraFleetError } from "../../errors.ts";
 import { decodeStateFrame, encodeStateFrame, maxPieceWords } from "./state_frame.ts";
 
 const start = { jobId: "ftjob-a", startId: "s-1" };

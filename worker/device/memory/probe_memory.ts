@@ -1,0 +1,93 @@
+/**
+ * How much memory a GPU has for one program. WebGPU does not tell; it only fails when there is none left. So buffers are allocated
+ * and filled, in steps, until one fails, and all are freed at once. The device is the probe's own, because a driver that runs
+ * out of memory may lose it.
+ *
+ * Some drivers never fail: they move buffers to the machine's memory. Then filling slows down to the speed of the bus, or the
+ * machine's free memory falls by as much as was filled.
+ */
+import type { Clock } from "../../../shared/clock.ts";
+
+export interface ProbedMemory {
+  readonly bytes: number;
+  /** The GPU computes in the machine's own memory: `bytes` is what was seen before the probe ended, not a limit. */
+  readonly isSystemMemory: boolean;
+}
+
+export interface ProbeOptions {
+  readonly device: GPUDevice;
+  readonly clock: Pick<Clock, "now">;
+  /** Free bytes of the machine. */
+  readonly systemAvailable: () => number;
+}
+
+const MIB = 2 ** 20;
+const FIRST_STEP = 256 * MIB;
+/** Below the 2 GiB at which some drivers fail. */
+const LARGEST_STEP = 1024 * MIB;
+/** The last steps: what is left is not worth another one. */
+const SMALLEST_STEP = 64 * MIB;
+/** Below this a change of the machine's free memory may be anybody's. */
+const TELLING_BYTES = 2 * LARGEST_STEP;
+/** Share of what was filled that the machine's free memory falls by, if it is that memory. */
+const SYSTEM_SHARE = 0.75;
+/** A step that takes so many times longer by the byte than the fastest one went over the bus. */
+const SLOW_FACTOR = 4;
+/** Deno waits in steps of 10 ms. */
+const SLOW_MS = 60;
+
+/** Allocates all of the memory and frees it. */
+export async function probeMemory({ device, clock, systemAvailable }: ProbeOptions): Promise<ProbedMemory> {
+  const buffers: GPUBuffer[] = [];
+  const before = systemAvailable();
+  const largest = Math.min(LARGEST_STEP, device.limits.maxBufferSize);
+  let [bytes, step, isFull, fastest] = [0, Math.min(FIRST_STEP, largest), false, Infinity];
+  try {
+    while (step >= SMALLEST_STEP) {
+      const startedAt = clock.now();
+      const buffer = await fill(device, step);
+      const milliseconds = clock.now() - startedAt;
+      const isSlow = milliseconds > SLOW_MS && milliseconds / step > SLOW_FACTOR * fastest;
+      if (buffer === null || isSlow) {
+        buffer?.destroy();
+        if (isSlow) break;
+        isFull = true;
+        step /= 2;
+        continue;
+      }
+      buffers.push(buffer);
+      bytes += step;
+      fastest = Math.min(fastest, milliseconds / step);
+      if (bytes >= TELLING_BYTES && before - systemAvailable() > SYSTEM_SHARE * bytes) {
+        return { bytes, isSystemMemory: true };
+      }
+      if (!isFull) step = Math.min(largest, 2 * step);
+    }
+    return { bytes, isSystemMemory: false };
+  } finally {
+    for (const buffer of buffers) buffer.destroy();
+  }
+}
+
+/** A buffer whose memory is there, because it was written; null if there is none. */
+async function fill(device: GPUDevice, size: number): Promise<GPUBuffer | null> {
+  for (const filter of FILTERS) device.pushErrorScope(filter);
+  let buffer: GPUBuffer | null = null;
+  try {
+    buffer = device.createBuffer({ label: "probe", size, usage: GPUBufferUsage.COPY_DST });
+    const encoder = device.createCommandEncoder();
+    encoder.clearBuffer(buffer);
+    device.queue.submit([encoder.finish()]);
+    await device.queue.onSubmittedWorkDone();
+  } catch {
+    buffer?.destroy(); // a lost device throws
+    buffer = null;
+  }
+  const failures = await Promise.all(FILTERS.map(() => device.popErrorScope().catch(() => LOST)));
+  if (failures.every((failure) => failure === null)) return buffer;
+  buffer?.destroy();
+  return null;
+}
+
+const FILTERS = ["out-of-memory", "validation", "internal"] as const;
+const LOST = "lost";

@@ -1,0 +1,46 @@
+/** Puts a job's model on the GPU, within the memory that the GPU has. */
+import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
+import { isPissa } from "../../shared/job/pissa.ts";
+import { formatHostMemory, planHostMemory } from "../../shared/memory/host_memory.ts";
+import { isOutOfMemory } from "../device/error_scopes.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { openLinears } from "../files/linears/open_linears.ts";
+import { LanguageModel } from "../model/language_model.ts";
+import type { EngineSpec } from "./engine.ts";
+import type { GpuBudgets } from "./gpu_budget.ts";
+import { openPissaBase } from "./pissa/pissa_base.ts";
+
+/**
+ * What the card gave, or did not give, corrects what `budgets` know of it.
+ * @throws LoraFleetError `does_not_fit`, `invalid_model`, `invalid_request`, `model_not_found`, `gpu_failure`
+ */
+export async function loadModel(
+  spec: EngineSpec,
+  gpu: Gpu,
+  budgets: GpuBudgets,
+) {
+  const stored = await openCheckpoint(spec.modelFolder);
+  const pissa = isPissa(spec.lora) ? openPissaBase(stored, spec.modelFolder, spec.lora) : null;
+  using linears = await openLinears(pissa?.checkpoint ?? stored, spec);
+  const budget = await budgets.of(spec, gpu);
+  try {
+    const model = await LanguageModel.load(gpu, linears.checkpoint, {
+      lora: spec.lora,
+      maxTokens: Math.max(spec.maxTokensPerMicroBatch, spec.maxTokensPerEvaluation ?? 0),
+      maxHeadRows: spec.maxTokensPerMicroBatch,
+      maxPositions: spec.maxPositions,
+      doubleQuantization: spec.doubleQuantization,
+      keptLayers: spec.gradientCheckpointing ? "what fits" : "all",
+      training: true,
+      ...(spec.regularisation && { regularisation: spec.regularisation }),
+      ...budget,
+    });
+    if (model.givenBytes !== null) await budgets.correct(spec, gpu, model.givenBytes);
+    const host = planHostMemory(model.spec, model.lora, navigator.hardwareConcurrency);
+    const hostText = formatHostMemory(host, gpu.isCpu ? model.plannedBytes : null);
+    return { model, pissa, linears, planText: `${model.planText}\n${hostText}` };
+  } catch (thrown) {
+    if (isOutOfMemory(thrown)) await budgets.forget(spec, gpu);
+    throw thrown;
+  }
+}
