@@ -20,6 +20,7 @@ import {
 } from "./buffer_sizes.ts";
 import { activationSlabs } from "./activation_slabs.ts";
 import { formatBytes } from "./format_bytes.ts";
+import { recomputedShare } from "./layer_products.ts";
 import { adviceOf } from "./memory_plan_advice.ts";
 import { slabsOf, tableBytes, type TableFormat } from "./table_sizes.ts";
 import { trainedLayers } from "./trained_layers.ts";
@@ -165,5 +166,6 @@ function keptDetail(
   const trained = trainedLayers(spec, lora);
   const each = `${formatBytes(layerBytes)} each${remakesActivations ? " without norms and gated unit" : ""}`;
   if (kept >= trained) return `all ${trained} layers' are kept, ${each}`;
-  return `${kept} of ${trained} layers' are kept, ${each}, the others computed again`;
+  const share = (100 * recomputedShare(spec, lora)).toFixed(1);
+  return `${kept} of ${trained} layers' are kept, ${each}; each other is computed again, about ${share} % of a step`;
 }
