@@ -5,7 +5,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import type { AdamWState } from "./adamw_state.ts";
-import { MAX_PAGES } from "./wasm/assembler.ts";
+import { MAX_PAGES } from "../../shared/std/wasm.ts";
 
 const PAGE_BYTES = 65536;
 /** 4 GiB of 32-bit numbers. */

@@ -2,7 +2,16 @@
  * The arithmetic of `adamwUpdate` (../adamw.ts) in WebAssembly, two numbers at a time and with the same bits: multiplication,
  * division, square root and rounding to f32 are exact IEEE operations in both, in the same order, and nothing is fused.
  */
-import { assemble, type Code, countUp, f64, f64x2, pair, sequence, wasmFunction } from "./assembler.ts";
+import {
+  assemble,
+  type Code,
+  countUp,
+  f64,
+  f64x2,
+  pair,
+  sequence,
+  wasmFunction,
+} from "../../../shared/std/wasm.ts";
 
 /** The memories in which one update reads and writes. */
 export const MEMORIES = [
