@@ -35,7 +35,7 @@ export async function loadModel(
       ...budget,
     });
     if (model.givenBytes !== null) await budgets.correct(spec, gpu, model.givenBytes);
-    return { model, pissa, linears };
+    return { model, pissa, linears, budgetBytes: budget.memoryBudgetBytes };
   } catch (thrown) {
     if (isOutOfMemory(thrown)) await budgets.forget(spec, gpu);
     throw thrown;

@@ -18,14 +18,8 @@ import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
-import type {
-  Engine,
-  EngineSpec,
-  EvaluationResult,
-  LoadedEngine,
-  MicroBatchResult,
-  UpdateResult,
-} from "./engine.ts";
+import type { ReopenableEngine } from "./resetting_engine.ts";
+import type { EngineSpec, EvaluationResult, LoadedEngine, MicroBatchResult, UpdateResult } from "./engine.ts";
 
 interface Loaded {
   readonly spec: EngineSpec;
@@ -42,7 +36,7 @@ export interface TrainingEngineOptions {
   readonly open?: typeof openDevice;
 }
 
-export class TrainingEngine implements Engine {
+export class TrainingEngine implements ReopenableEngine {
   readonly #tell: (note: string) => void;
   readonly #open: typeof openDevice;
   readonly #budgets: GpuBudgets;
@@ -58,12 +52,10 @@ export class TrainingEngine implements Engine {
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu }, this.#open);
-    const { model, pissa, linears } = await loadModel(spec, gpu, this.#budgets).catch(async (thrown) => {
-      await this.close(); // or the GPU would keep the uploaded part
-      throw thrown;
-    });
-    const { planText, plannedBytes } = model;
-    const { layout } = model.lora;
+    const loading = loadModel(spec, gpu, this.#budgets);
+    loading.catch(() => this.close()); // or the GPU would keep the uploaded part
+    const { model, pissa, linears, budgetBytes } = await loading;
+    const { planText, plannedBytes, lora: { layout } } = model;
     const pissaStart = pissa === null ? null : await pissa.start();
     const state = new OptimizerState(layout);
     const digest = await state.begin(
@@ -73,13 +65,20 @@ export class TrainingEngine implements Engine {
     model.flat.write(state.adapter);
     const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
     return {
-      ...{ layout, digest, gpuDescription: gpu.description, plannedBytes },
+      ...{ layout, digest, gpuDescription: gpu.description, plannedBytes, budgetBytes },
       planText: texts.join("\n"),
       ...linears.warnings.length > 0 && { warnings: linears.warnings },
-      ...pissaStart === null
-        ? {}
-        : { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
+      ...pissaStart !== null && { pissaDigest: sha256Of(pissaStart) },
     };
+  }
+
+  async reopen(submitTargetMs: number): Promise<void> {
+    const { spec, state, pissaStart } = this.#ready();
+    this.#gpu?.close();
+    const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu, submitTargetMs }, this.#open);
+    const { model } = await loadModel(spec, gpu, this.#budgets);
+    this.#loaded = { spec, gpu, model, state, pissaStart };
+    model.flat.write(state.adapter);
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
@@ -187,8 +186,10 @@ export class TrainingEngine implements Engine {
   }
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
-  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+function sha256Of({ buffer, byteOffset, byteLength }: Float32Array): string {
+  const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+  return createHash("sha256").update(bytes).digest("hex");
+}
 
 function clearSums({ gpu, model }: Loaded): void {
   model.flat.encodeClearSums();
