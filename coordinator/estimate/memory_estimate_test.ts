@@ -104,3 +104,12 @@ Deno.test("large adapters are planned: Llama-2-70B at r 64 on an H200, 7B at r 2
     assert(found.needed_bytes < found.available_bytes!);
   }
 });
+
+Deno.test("tables that are stored in 16 bits are told as such, and needed as such", () => {
+  const tables = { embeddings: "bf16", head: "bf16" } as const;
+  const half = estimateMemory("RTX 3090", llama2, { ...jobOf(), tables }, 23 * GIB);
+  const whole = estimateMemory("RTX 3090", llama2, jobOf(), 23 * GIB);
+  assertEquals(whole.needed_bytes - half.needed_bytes, 2 * 2 * 32000 * 4096);
+  const part = half.parts.find(({ name }) => name === "base model, bf16")!;
+  assertEquals([part.bytes, part.detail], [2 * 2 * 32000 * 4096, "embeddings 32000×4096, output layer"]);
+});

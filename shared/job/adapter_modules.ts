@@ -1,5 +1,6 @@
 /** The layers that get an adapter, each with its rank and scale: PEFT's rules for `rank_pattern` and `alpha_pattern`. */
 import { LoraFleetError, quote } from "../errors.ts";
+import { layoutAdapter } from "../model/gradient_layout.ts";
 import type { LinearModule, ModelModules } from "../model/model_tensors.ts";
 import { chosenModules, type ModuleChoice } from "./chosen_modules.ts";
 import type { LoraSpec } from "./job_spec_schema.ts";
@@ -14,11 +15,8 @@ export interface AdapterModule extends LinearModule {
 
 type RankFields = Pick<LoraSpec, "r" | "lora_alpha" | "use_rslora" | "rank_pattern" | "alpha_pattern">;
 
-/**
- * In f32. A worker that joins loads the adapter and both moments in frames that count words in 32 bits (shared/protocol/tensor_frame.ts):
- * 16 GiB in all, of which padding takes a part.
- */
-const MAX_ADAPTER_BYTES = 5 * 2 ** 30;
+/** In f32: workers update it in WebAssembly, one memory for each array, and 32-bit addresses end there. */
+const MAX_ADAPTER_BYTES = 4 * 2 ** 30;
 
 /**
  * In the model's order. Throws `invalid_request` if a listed name matches no module (PEFT refuses only when no name matches; a
@@ -80,19 +78,20 @@ function patternsOf(field: PatternField, pattern: Pattern = {}) {
   }));
 }
 
-/** The layers of a job's adapter. Throws as `adapterModules`, and if the adapter is larger than a GPU can bind. */
+const bytesOf = (modules: readonly AdapterModule[]) => 4 * layoutAdapter(modules).elementCount;
+
+/** The layers of a job's adapter. Throws as `adapterModules`, and if the adapter is larger than workers can update. */
 export function checkSpecAgainstModel(
   { lora }: { readonly lora: LoraSpec },
   modules: ModelModules,
 ): AdapterModule[] {
   const adapted = adapterModules(lora, modules);
   if (isPissa(lora)) assertRanksExist(adapted);
-  const widths = adapted.map(({ outFeatures, inFeatures }) => outFeatures + inFeatures);
-  const bytes = 4 * adapted.reduce((sum, { rank }, index) => sum + rank * widths[index]!, 0);
+  const bytes = bytesOf(adapted);
   if (bytes <= MAX_ADAPTER_BYTES) return adapted;
   const takes =
-    `with which the adapter of ${adapted.length} layers takes ${(bytes / 2 ** 30).toFixed(1)} GiB; a state ` +
-    "that workers can send each other has at most 5 GiB of adapter";
+    `with which the adapter of ${adapted.length} layers takes ${(bytes / 2 ** 30).toFixed(1)} GiB; the ` +
+    "optimizer's arrays have at most 4 GiB each";
   const fewer = "name fewer layers in lora.target_modules";
   if (lora.rank_pattern !== undefined) {
     const message = `lora.rank_pattern is ${
@@ -100,9 +99,9 @@ export function checkSpecAgainstModel(
     } and lora.r ${lora.r}, ${takes}: lower them, or ${fewer}`;
     throw new LoraFleetError("invalid_request", message, { param: "lora.rank_pattern" });
   }
-  const bytesPerRank = 4 * widths.reduce((sum, width) => sum + width, 0);
-  const message = `lora.r is ${lora.r}, ${takes}: lower it to at most ` +
-    `${Math.floor(MAX_ADAPTER_BYTES / bytesPerRank)}, or ${fewer}`;
+  let most = Math.floor(MAX_ADAPTER_BYTES / bytes * lora.r);
+  while (bytesOf(adapted.map((module) => ({ ...module, rank: most }))) > MAX_ADAPTER_BYTES) most--;
+  const message = `lora.r is ${lora.r}, ${takes}: lower it to at most ${most}, or ${fewer}`;
   throw new LoraFleetError("invalid_request", message, { param: "lora.r" });
 }
 

@@ -1,6 +1,7 @@
 /** Adapters beyond what a kernel binds at once, through the real encode path: planned, allocated and trained in parts. */
 import { assert, assertEquals } from "@std/assert";
 import { CARD_TENSOR_BYTES } from "../../coordinator/estimate/cards.ts";
+import { memoryOf } from "./cards.ts";
 import { parseLensOptions } from "./options.ts";
 import { recordStep } from "./step.ts";
 
@@ -15,7 +16,7 @@ for (const { args, parameters, parts } of CASES) {
     const record = await recordStep(options.spec, options.card, options);
     assertEquals(record.loraParameters, parameters);
     assert(record.adapterBytes > CARD_TENSOR_BYTES);
-    assert(record.plannedBytes < options.memoryBytes);
+    assert(record.plannedBytes < memoryOf(options.card));
     const dispatches = record.submits.flat().flatMap(({ command }) =>
       command.kind === "dispatch" ? [command] : []
     );

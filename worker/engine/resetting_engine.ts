@@ -7,8 +7,6 @@ import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { GpuReset } from "../device/error_scopes.ts";
 import { SUBMIT_TARGET_MS } from "../device/submits/submit_pacer.ts";
-import type { UpdateRequest } from "../optimizer/adamw.ts";
-import type { TrainingState } from "../optimizer/adamw_state.ts";
 import type { Engine, EngineSpec } from "./engine.ts";
 import type { EngineNote } from "./engine_calls.ts";
 import { ResetCount } from "./reset_count.ts";
@@ -72,8 +70,8 @@ export class ResettingEngine implements Engine {
     return this.#withGpu(() => this.#inner.gradientDigest());
   }
 
-  gradientCheck(exponents: Int8Array, seed: number) {
-    return this.#withGpu(() => this.#inner.gradientCheck(exponents, seed));
+  gradientCheck(...args: Parameters<Engine["gradientCheck"]>) {
+    return this.#withGpu(() => this.#inner.gradientCheck(...args));
   }
 
   async accumulate(exponents: Int8Array): Promise<void> {
@@ -92,8 +90,8 @@ export class ResettingEngine implements Engine {
     await this.#withGpu(() => this.#inner.rollback());
   }
 
-  update(request: UpdateRequest) {
-    return this.#inner.update(request);
+  update(...args: Parameters<Engine["update"]>) {
+    return this.#inner.update(...args);
   }
 
   async commit(): Promise<void> {
@@ -101,25 +99,25 @@ export class ResettingEngine implements Engine {
     await this.#inner.commit();
   }
 
-  evaluate(batch: MicroBatch) {
-    return this.#withGpu(() => this.#inner.evaluate(batch));
+  evaluate(...args: Parameters<Engine["evaluate"]>) {
+    return this.#withGpu(() => this.#inner.evaluate(...args));
   }
 
   exportState() {
     return this.#inner.exportState();
   }
 
-  async importState(state: TrainingState) {
+  async importState(...args: Parameters<Engine["importState"]>) {
     this.#journal.forget();
-    return await this.#withGpu(() => this.#inner.importState(state));
+    return await this.#withGpu(() => this.#inner.importState(...args));
   }
 
-  writeAdapter(folder: string, baseModelName: string) {
-    return this.#inner.writeAdapter(folder, baseModelName);
+  writeAdapter(...args: Parameters<Engine["writeAdapter"]>) {
+    return this.#inner.writeAdapter(...args);
   }
 
-  writeState(folder: string) {
-    return this.#inner.writeState(folder);
+  writeState(...args: Parameters<Engine["writeState"]>) {
+    return this.#inner.writeState(...args);
   }
 
   async close(): Promise<void> {

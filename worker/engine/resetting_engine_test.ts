@@ -122,3 +122,15 @@ Deno.test("a load that meets a reset is done again; other errors pass through", 
   const error = await assertRejects(() => engine.commit(), LoraFleetError, "no update");
   assert(!(error instanceof GpuReset));
 });
+
+Deno.test("what a caller passes arrives, the digest that an imported state is expected to have included", async () => {
+  const seen: unknown[] = [];
+  const { engine: inner } = losingEngine(createFakeClock(0), () => false);
+  const engine = new ResettingEngine({
+    ...inner,
+    importState: (...args) => (seen.push(args[1]), inner.importState(...args)),
+  });
+  await engine.load(ENGINE_SPEC);
+  await engine.importState(await engine.exportState(), "digest");
+  assertEquals(seen, ["digest"]);
+});

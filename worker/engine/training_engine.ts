@@ -54,8 +54,8 @@ export class TrainingEngine implements ReopenableEngine {
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu }, this.#open);
     const loading = loadModel(spec, gpu, this.#budgets);
     loading.catch(() => this.close()); // or the GPU would keep the uploaded part
-    const { model, pissa, linears, budgetBytes } = await loading;
-    const { planText, plannedBytes, lora: { layout } } = model;
+    const { model, pissa, linears, budgetBytes, planText } = await loading;
+    const { plannedBytes, lora: { layout } } = model;
     const pissaStart = pissa === null ? null : await pissa.start();
     const state = new OptimizerState(layout);
     const digest = await state.begin(
