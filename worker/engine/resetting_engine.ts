@@ -79,10 +79,13 @@ export class ResettingEngine implements Engine {
     this.#journal.counted(exponents);
   }
 
-  async takeSums() {
-    const sums = await this.#withGpu(() => this.#inner.takeSums());
-    this.#journal.sumsTaken();
-    return sums;
+  readSums() {
+    return this.#withGpu(() => this.#inner.readSums());
+  }
+
+  async dropSums(): Promise<void> {
+    this.#journal.forgetSums();
+    await this.#withGpu(() => this.#inner.dropSums());
   }
 
   async rollback(): Promise<void> {
@@ -95,8 +98,8 @@ export class ResettingEngine implements Engine {
   }
 
   async commit(): Promise<void> {
-    this.#journal.setGradient(null);
     await this.#inner.commit();
+    this.#journal.forget();
   }
 
   evaluate(...args: Parameters<Engine["evaluate"]>) {
@@ -148,7 +151,7 @@ export class ResettingEngine implements Engine {
     const again = length === 0 ? "" : `, and computing ${length} micro-batches of this step again`;
     this.#count(reset, `opening it again, with submits of ${Math.round(this.#targetMs)} ms${again}`);
     try {
-      await this.#openedAgain();
+      await comeBack(() => this.#inner.reopen(this.#targetMs), this.#clock);
       await this.#journal.replay(this.#inner);
     } catch (thrown) {
       if (!(thrown instanceof GpuReset)) throw thrown;
@@ -156,19 +159,6 @@ export class ResettingEngine implements Engine {
     }
     const seconds = (this.#clock.now() - startedAt) / 1000;
     this.#tell({ note: `the GPU works again after ${seconds.toFixed(1)} s: nothing is lost` });
-  }
-
-  async #openedAgain(): Promise<void> {
-    const until = this.#clock.now() + COME_BACK_MS;
-    for (;;) {
-      try {
-        return await this.#inner.reopen(this.#targetMs);
-      } catch (thrown) {
-        const mayCome = thrown instanceof LoraFleetError && COMES_BACK.has(thrown.code);
-        if (!mayCome || this.#clock.now() + TRY_AGAIN_MS > until) throw thrown;
-        await this.#clock.sleep(TRY_AGAIN_MS);
-      }
-    }
   }
 
   #count(reset: GpuReset, what: string): void {
@@ -180,5 +170,19 @@ export class ResettingEngine implements Engine {
       throw thrown;
     }
     this.#tell({ note: `${reset.message}: the GPU was reset; ${what}`, isReset: true });
+  }
+}
+
+/** Opens, and again for a while if the driver has no GPU or no memory yet. */
+async function comeBack(open: () => Promise<void>, clock: Clock): Promise<void> {
+  const until = clock.now() + COME_BACK_MS;
+  for (;;) {
+    try {
+      return await open();
+    } catch (thrown) {
+      const mayCome = thrown instanceof LoraFleetError && COMES_BACK.has(thrown.code);
+      if (!mayCome || clock.now() + TRY_AGAIN_MS > until) throw thrown;
+      await clock.sleep(TRY_AGAIN_MS);
+    }
   }
 }

@@ -38,12 +38,12 @@ async function run(lossAt: LossAt) {
       seen.push(await engine.gradientDigest(), await engine.gradientCheck(exponents(), 7));
       if (index !== 1) await engine.accumulate(exponents()); // as if a peer's came first
     }
-    const sums = await engine.takeSums();
+    const sums = await engine.readSums();
     seen.push(
       sums.slice(),
       await engine.update({ ...OPTIMIZER, sums, exponents: exponents(), updateNumber: step }),
     );
-    seen.push(await engine.takeSums()); // the sums of an earlier membership are dropped, its update stays
+    seen.push(await engine.readSums()); // for a second round
     await engine.commit();
     seen.push(await engine.evaluate(toyBatch(99)));
   }
@@ -64,7 +64,7 @@ Deno.test("a GPU that is lost at any call of a step, once or twice: the same gra
 });
 
 Deno.test("the notes say what is done again, and when the GPU works again", async () => {
-  const { notes } = await run((number, name) => name === "takeSums" && number > 10 && number < 14);
+  const { notes } = await run((number, name) => name === "readSums" && number > 10 && number < 14);
   const [lost, works] = notes as [EngineNote, EngineNote];
   assertStringIncludes(lost.note, "the device was lost");
   assertStringIncludes(lost.note, "submits of 50 ms, and computing 2 micro-batches of this step again");
@@ -87,7 +87,7 @@ Deno.test("a GPU that is lost again and again ends with the sentence, at once an
   assertEquals(notes.filter(({ isReset }) => isReset).length, 4);
   assertEquals(notes.at(-1), { note: error.message, isReset: true, isBroken: true });
   const before = calls();
-  await assertRejects(() => engine.takeSums(), LoraFleetError, "was reset 4 times");
+  await assertRejects(() => engine.readSums(), LoraFleetError, "was reset 4 times");
   assertEquals(calls(), before);
 });
 
@@ -105,11 +105,11 @@ Deno.test("submits become shorter with each reset, and a driver that needs a whi
 
 Deno.test("a driver that has no GPU after a minute is the error that the caller gets", async () => {
   const clock = createFakeClock(0);
-  const losing = losingEngine(clock, (_, name) => name === "takeSums");
+  const losing = losingEngine(clock, (_, name) => name === "readSums");
   losing.adapterComesBackAfter(Infinity);
   const engine = new ResettingEngine(losing.engine, { clock });
   await engine.load(ENGINE_SPEC);
-  const failed = assertRejects(() => engine.takeSums(), LoraFleetError, "no adapter");
+  const failed = assertRejects(() => engine.readSums(), LoraFleetError, "no adapter");
   await clock.advance(120_000);
   await failed;
 });

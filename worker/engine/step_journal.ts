@@ -28,7 +28,7 @@ export class StepJournal {
     if (this.#current !== null) this.#counted.push({ ...this.#current, exponents });
   }
 
-  sumsTaken(): void {
+  forgetSums(): void {
     this.#counted = [];
   }
 

@@ -16,6 +16,8 @@ import { writeTrainingState } from "../optimizer/training_state_file.ts";
 import { pissaResult, tensorsOf } from "./pissa/pissa_result.ts";
 import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
+import { ShownAdapter } from "./shown_adapter.ts";
+import { turnOfEventLoop } from "../async/turn.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type { ReopenableEngine } from "./resetting_engine.ts";
@@ -26,6 +28,7 @@ interface Loaded {
   readonly gpu: Gpu;
   readonly model: LanguageModel;
   readonly state: OptimizerState;
+  readonly shown: ShownAdapter;
   /** The adapter at a PiSSA job's start, which its results are the difference from; null for other jobs. */
   readonly pissaStart: Float32Array | null;
 }
@@ -54,31 +57,26 @@ export class TrainingEngine implements ReopenableEngine {
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu }, this.#open);
     const loading = loadModel(spec, gpu, this.#budgets);
     loading.catch(() => this.close()); // or the GPU would keep the uploaded part
-    const { model, pissa, linears, budgetBytes, planText } = await loading;
-    const { plannedBytes, lora: { layout } } = model;
+    const parts = await loading;
+    const { model, pissa } = parts;
+    const { layout } = model.lora;
     const pissaStart = pissa === null ? null : await pissa.start();
     const state = new OptimizerState(layout);
     const digest = await state.begin(
       pissaStart ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights),
     );
-    this.#loaded = { spec, gpu, model, state, pissaStart };
-    model.flat.write(state.adapter);
-    const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
-    return {
-      ...{ layout, digest, gpuDescription: gpu.description, plannedBytes, budgetBytes },
-      planText: texts.join("\n"),
-      ...linears.warnings.length > 0 && { warnings: linears.warnings },
-      ...pissaStart !== null && { pissaDigest: sha256Of(pissaStart) },
-    };
+    const shown = new ShownAdapter(model.flat);
+    this.#loaded = { spec, gpu, model, state, shown, pissaStart };
+    shown.show(state.adapter);
+    return { ...factsOf(parts, pissaStart), digest, gpuDescription: gpu.description };
   }
 
   async reopen(submitTargetMs: number): Promise<void> {
-    const { spec, state, pissaStart } = this.#ready();
+    const before = this.#ready();
     this.#gpu?.close();
-    const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu, submitTargetMs }, this.#open);
-    const { model } = await loadModel(spec, gpu, this.#budgets);
-    this.#loaded = { spec, gpu, model, state, pissaStart };
-    model.flat.write(state.adapter);
+    const gpu = this.#gpu = await Gpu.open({ ...before.spec, submitTargetMs }, this.#open);
+    const { model } = await loadModel(before.spec, gpu, this.#budgets);
+    this.#loaded = { ...before, gpu, model, shown: new ShownAdapter(model.flat) };
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
@@ -89,9 +87,8 @@ export class TrainingEngine implements ReopenableEngine {
       flat.encodeMaxAbs();
       return gpu.readAll([workspace.loss, flat.maxBits]);
     });
-    const [lossSum, correctCount] = new Float32Array(loss!);
-    const counts = { labelCount: labelWeight(batch), correctCount: correctCount! };
-    return { lossSum: lossSum!, ...counts, maxAbs: new Float32Array(maxAbs!) };
+    const [lossSum = NaN, correctCount = NaN] = new Float32Array(loss!);
+    return { lossSum, labelCount: labelWeight(batch), correctCount, maxAbs: new Float32Array(maxAbs!) };
   }
 
   async gradientDigest(): Promise<string> {
@@ -113,11 +110,13 @@ export class TrainingEngine implements ReopenableEngine {
     await gpu.throwIfFailed("Adding a gradient to the sums");
   }
 
-  async takeSums(): Promise<Int32Array> {
-    const loaded = this.#ready();
-    const sums = await this.#withRoom(() => loaded.model.flat.readSums());
-    clearSums(loaded);
-    return sums;
+  async readSums(): Promise<Int32Array> {
+    const { model, state } = this.#ready();
+    return await this.#withRoom(() => model.flat.readSums(state.sums));
+  }
+
+  async dropSums(): Promise<void> {
+    clearSums(this.#ready());
   }
 
   async rollback(): Promise<void> {
@@ -127,14 +126,22 @@ export class TrainingEngine implements ReopenableEngine {
   }
 
   async update(request: UpdateRequest): Promise<UpdateResult> {
-    const { state } = this.#ready();
-    return await state.update(request);
+    const loaded = this.#ready();
+    const { state, shown } = loaded;
+    shown.keepOnly(state.adapter);
+    const result = await state.update(request);
+    // After the answer, so that the adapter is on its way to the GPU while the coordinator decides on the step.
+    turnOfEventLoop().then(() => {
+      if (this.#loaded === loaded && state.pendingAdapter !== null) shown.show(state.pendingAdapter);
+    });
+    return result;
   }
 
   async commit(): Promise<void> {
-    const { model, state } = this.#ready();
-    state.commit();
-    model.flat.write(state.adapter);
+    const loaded = this.#ready();
+    loaded.state.commit();
+    loaded.shown.show(loaded.state.adapter);
+    clearSums(loaded);
   }
 
   async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
@@ -148,9 +155,10 @@ export class TrainingEngine implements ReopenableEngine {
 
   async importState(imported: TrainingState, expected?: string): Promise<{ digest: string }> {
     const loaded = this.#ready();
-    const { model, state } = loaded;
+    const { state, shown } = loaded;
     const digest = await state.import(imported, expected);
-    model.flat.write(state.adapter);
+    shown.keepOnly(null);
+    shown.show(state.adapter);
     clearSums(loaded); // they belong to the replaced state
     return { digest };
   }
@@ -160,11 +168,7 @@ export class TrainingEngine implements ReopenableEngine {
   }
 
   async writeAdapter(folder: string, baseModelName: string): Promise<void> {
-    const { model: { lora: { layout } }, spec: { lora }, state, pissaStart } = this.#ready();
-    const result = pissaStart === null
-      ? { tensors: tensorsOf(layout, state.adapter), lora }
-      : pissaResult(layout, lora, state.adapter, pissaStart);
-    await writeAdapter(folder, { ...result, baseModelName });
+    await writeResult(this.#ready(), folder, baseModelName);
   }
 
   async close(): Promise<void> {
@@ -175,7 +179,7 @@ export class TrainingEngine implements ReopenableEngine {
   }
 
   #withRoom<T>(compute: () => Promise<T>): Promise<T> {
-    return withRoom(this.#ready().model, compute, this.#tell);
+    return withAdapter(this.#ready(), compute, this.#tell);
   }
 
   #ready(): Loaded {
@@ -186,10 +190,52 @@ export class TrainingEngine implements ReopenableEngine {
   }
 }
 
-function sha256Of({ buffer, byteOffset, byteLength }: Float32Array): string {
-  const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-  return createHash("sha256").update(bytes).digest("hex");
+/** What the engine reports of a load, but for digest and GPU. */
+function factsOf(
+  { model, pissa, linears, planText, budgetBytes }: Awaited<ReturnType<typeof loadModel>>,
+  pissaStart: Float32Array | null,
+): Omit<LoadedEngine, "digest" | "gpuDescription"> {
+  const { plannedBytes, lora: { layout } } = model;
+  const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
+  return {
+    ...{ layout, plannedBytes, budgetBytes, planText: texts.join("\n") },
+    ...linears.warnings.length > 0 && { warnings: linears.warnings },
+    ...pissaStart !== null &&
+      { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
+  };
 }
+
+async function writeResult(
+  { model: { lora: { layout } }, spec: { lora }, state, pissaStart }: Loaded,
+  folder: string,
+  baseModelName: string,
+): Promise<void> {
+  const result = pissaStart === null
+    ? { tensors: tensorsOf(layout, state.adapter), lora }
+    : pissaResult(layout, lora, state.adapter, pissaStart);
+  await writeAdapter(folder, { ...result, baseModelName });
+}
+
+/** Computes with the committed adapter, and again with fewer kept layers if memory runs out. */
+function withAdapter<T>(
+  { model, state, shown }: Loaded,
+  compute: () => Promise<T>,
+  tell: (note: string) => void,
+): Promise<T> {
+  const attempt = async () => {
+    try {
+      shown.show(state.adapter);
+      return await compute();
+    } catch (thrown) {
+      shown.keepOnly(null); // what failed may have been its way to the GPU
+      throw thrown;
+    }
+  };
+  return withRoom(model, attempt, tell);
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
 function clearSums({ gpu, model }: Loaded): void {
   model.flat.encodeClearSums();

@@ -21,7 +21,7 @@ inWorld(
   "a GPU that is lost in mid-step: the worker stays a member, its step counts once, and heartbeats report it",
   async (world) => {
     const { coordinator } = world;
-    const worker = await startOn(world, (number, call) => call === "takeSums" && number > 4 && number < 9);
+    const worker = await startOn(world, (number, call) => call === "readSums" && number > 4 && number < 9);
     assertEquals(worker.heartbeat!.gpuResets, undefined);
     const { job } = worker.heartbeat!;
     assertEquals(job?.phase === "loaded" && job.gpuMemory, { plannedBytes: 20 * 128, budgetBytes: null });
@@ -33,7 +33,7 @@ inWorld(
     const log = worker.log.join("\n");
     assertStringIncludes(
       log,
-      'warn Computing "takeSums" failed: the device was lost: the GPU was reset; opening it again',
+      'warn Computing "readSums" failed: the device was lost: the GPU was reset; opening it again',
     );
     assertStringIncludes(log, "the GPU works again after");
     assertEquals(log.includes("is computed again:"), false, "no attempt failed");

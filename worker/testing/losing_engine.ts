@@ -21,9 +21,11 @@ export interface LosingEngine {
 
 /** Calls that read from the GPU, so that they notice its loss at once. */
 const READS: ReadonlySet<keyof Engine> = new Set([
-  ...["load", "computeGradient", "gradientDigest", "gradientCheck", "takeSums", "evaluate"] as const,
+  ...["load", "computeGradient", "gradientDigest", "gradientCheck", "readSums", "evaluate"] as const,
 ]);
-const WRITES: ReadonlySet<keyof Engine> = new Set(["accumulate", "rollback", "importState"] as const);
+const WRITES: ReadonlySet<keyof Engine> = new Set(
+  ["accumulate", "dropSums", "rollback", "importState"] as const,
+);
 
 const GARBAGE = {
   tokens: Uint32Array.of(1),
@@ -60,7 +62,7 @@ export function losingEngine(
     }
     targets.push(submitTargetMs);
     isLost = false;
-    await toy.takeSums();
+    await toy.dropSums();
     await toy.computeGradient(GARBAGE, 0);
   }
 
