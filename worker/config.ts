@@ -51,7 +51,7 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
                             URL returns: a leaf node of this region           LORAFLEET_NATS_URL
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
   --quantized-cache-gib <n> base models in NF4 that are kept in that folder for
-                            the next start: so much at most (50); off: none   LORAFLEET_QUANTIZED_CACHE_GIB
+                            the next start: so much at most (40); off: none   LORAFLEET_QUANTIZED_CACHE_GIB
   --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
                             (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
   --leave-when-idle <min>   leave after so long without a job that runs here  LORAFLEET_LEAVE_WHEN_IDLE
@@ -189,8 +189,8 @@ function defaultCacheFolder(env: (name: string) => string | null): string {
   return join(env("XDG_CACHE_HOME") ?? join(home, ".cache"), "lorafleet");
 }
 
-/** A dozen base models of 7B. */
-const DEFAULT_CACHE_GIB = 50;
+/** One base model of 70B, or ten of 7B. */
+const DEFAULT_CACHE_GIB = 40;
 
 function nf4CacheOf(text: string | null, cacheFolder: string): Nf4CacheSettings | null {
   if (text === "off" || text === "0") return null;

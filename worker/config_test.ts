@@ -23,7 +23,7 @@ Deno.test("the join URL is all that is needed", () => {
       offline: false,
       cacheFolder: "/home/a/.cache/huggingface/hub",
     },
-    nf4Cache: { folder: "/home/a/.cache/lorafleet/nf4", maxBytes: 50 * 2 ** 30 },
+    nf4Cache: { folder: "/home/a/.cache/lorafleet/nf4", maxBytes: 40 * 2 ** 30 },
     aliveFile: null,
     memoryBudgetBytes: null,
     leaving: { idleMs: null, at: null },

@@ -1,5 +1,6 @@
 /** Whether a job fits a GPU: the worker's own memory plan, made before there is a worker. */
 import { planLora } from "../../shared/memory/lora_plan.ts";
+import { planHostMemory } from "../../shared/memory/host_memory.ts";
 import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
 import { type MemoryPlan, planMemory } from "../../shared/memory/memory_plan.ts";
 import type { TableFormats } from "../../shared/memory/table_sizes.ts";
@@ -23,11 +24,16 @@ export interface MemoryEstimate {
   readonly trained_layers: number;
   /** With those. */
   readonly planned_bytes: number | null;
+  /** Main memory of the worker's process, beside a GPU with memory of its own. */
+  readonly host_bytes: number;
   /** Of `needed_bytes`. */
   readonly parts: readonly { readonly name: string; readonly bytes: number; readonly detail: string }[];
   /** How to make it fit; null if it does. */
   readonly advice: string | null;
 }
+
+/** Of a rented machine, for one card. */
+const TYPICAL_PROCESSORS = 8;
 
 /** What of a planned job decides its memory. */
 export type Sizes = Pick<PlannedJob, "spec" | "maxTokensPerMicroBatch" | "maxPositions" | "evaluation"> & {
@@ -74,6 +80,7 @@ export function estimateMemory(
     planned_bytes: keptLayers === null
       ? null
       : plan.totalBytes + (keptLayers - plan.keptLayers) * plan.layerBytes,
+    host_bytes: planHostMemory(model, lora, TYPICAL_PROCESSORS).totalBytes,
     parts: plan.groups.map(({ name, bytes, detail }) => ({ name, bytes, detail })),
     advice: isTooLarge ? plan.largest.advice : isOver ? adviceOf(plan) : null,
   };

@@ -10,6 +10,7 @@ const memorySchema = z.object({
   fits: z.boolean().nullable(),
   kept_layers: z.number().nullish(),
   trained_layers: z.number().nullish(),
+  host_bytes: z.number().nullish(),
   advice: z.string().nullable(),
 });
 
@@ -104,7 +105,12 @@ function memoryLines({ memory: { workers, cards } }: Plan): string[] {
     const verdict = fits === null ? "" : fits ? `  fits${keptLayers(memory)}` : `  does not fit: ${advice}`;
     return `  ${padTo(visible(name), 24)} ${size(needed_bytes).padStart(9)} ${of}${verdict}`;
   });
-  return ["GPU memory:", ...lines];
+  const host = cards[0]?.host_bytes ?? null;
+  return [
+    "GPU memory:",
+    ...lines,
+    ...host === null ? [] : [`main memory of a worker: ${size(host)} beside a GPU with memory of its own`],
+  ];
 }
 
 /** How much of the rest goes into activations, which saves time; of an older coordinator nothing. */

@@ -23,6 +23,10 @@ const PLAN: Plan = {
   memory: {
     workers: [{ name: "w: a GPU", available_bytes: null, needed_bytes: GIB / 2, fits: null, advice: null }],
     cards: [
+      {
+        ...{ name: "first", available_bytes: 8 * GIB, needed_bytes: 5 * GIB, fits: true, advice: null },
+        host_bytes: 1.5 * GIB,
+      },
       { name: "large", available_bytes: 8 * GIB, needed_bytes: 5 * GIB, fits: true, advice: null },
       {
         ...{ name: "larger", available_bytes: 9 * GIB, needed_bytes: 5 * GIB, fits: true, advice: null },
@@ -56,6 +60,7 @@ Deno.test("a plan as text: data, masks, memory, time, exports, warnings", () => 
       "5.0 GiB of 9.0 GiB  fits, computes 2 of 32 layers twice\n",
       "5.0 GiB of 99.0 GiB  fits, computes nothing twice\n",
       "5.0 GiB of 4.0 GiB  does not fit: lower lora.r",
+      "main memory of a worker: 1.5 GiB beside a GPU with memory of its own",
       "time: 1:00:00 at 10 tokens/s (given), 0.29 at the given price",
       "a step of 2 keeps 50 % of 4 workers busy; best: training.gradient_accumulation_steps 4, " +
       "training.per_device_train_batch_size 2 (100 %)",

@@ -104,6 +104,11 @@ const CONFIGS: Readonly<Record<string, Record<string, unknown>>> = {
 
 export const MODEL_NAMES: readonly string[] = Object.keys(CONFIGS);
 
+/** The fields of a model's config.json that decide shapes; null for a name that is not among `MODEL_NAMES`. */
+export function configNamed(name: string): Readonly<Record<string, unknown>> | null {
+  return CONFIGS[name] ?? null;
+}
+
 /**
  * @param name one of `MODEL_NAMES`, or a folder with a config.json
  * @throws LoraFleetError `usage`, or `invalid_model` for a config.json that the kernels do not compute

@@ -116,9 +116,9 @@ async function computeGradient(
 }
 
 /** Documents of equal length, the last one shorter if they do not divide; tokens from all over the vocabulary. */
-function microBatchOf(
+export function microBatchOf(
   { vocabSize }: TransformerSpec,
-  { tokens: length, documents, labelShare }: StepOptions,
+  { tokens: length, documents, labelShare }: Pick<StepOptions, "tokens" | "documents" | "labelShare">,
 ): MicroBatch {
   const documentLength = Math.ceil(length / documents);
   const batch = {

@@ -5,8 +5,11 @@
 import process from "node:process";
 
 export interface ChildRequest {
-  /** For this Deno. */
   readonly args: readonly string[];
+  /** Left out: this Deno. */
+  readonly command?: string;
+  /** Called with each piece of output as it comes. */
+  readonly onOutput?: (text: string) => void;
   readonly folder: string;
   readonly env: Record<string, string>;
   readonly deadlineMs: number;
@@ -28,9 +31,9 @@ export interface ChildOutcome {
 const STOP_TIMEOUT_MS = 8000;
 
 export async function runChild(request: ChildRequest): Promise<ChildOutcome> {
-  const { args, folder, env, deadlineMs, signal } = request;
+  const { args, command = Deno.execPath(), onOutput = () => {}, folder, env, deadlineMs, signal } = request;
   signal.throwIfAborted();
-  const child = new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(command, {
     args: [...args],
     cwd: folder,
     env,
@@ -42,7 +45,10 @@ export async function runChild(request: ChildRequest): Promise<ChildOutcome> {
   }).spawn();
   let output = "";
   const read = async (stream: ReadableStream<Uint8Array>) => {
-    for await (const text of stream.pipeThrough(new TextDecoderStream())) output += text;
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      output += text;
+      onOutput(text);
+    }
   };
   const reading = Promise.all([read(child.stdout), read(child.stderr)]);
   const late = new AbortController();

@@ -1,6 +1,7 @@
 /** Puts a job's model on the GPU, within the memory that the GPU has. */
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { isPissa } from "../../shared/job/pissa.ts";
+import { formatHostMemory, planHostMemory } from "../../shared/memory/host_memory.ts";
 import { isOutOfMemory } from "../device/error_scopes.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { openLinears } from "../files/linears/open_linears.ts";
@@ -35,7 +36,9 @@ export async function loadModel(
       ...budget,
     });
     if (model.givenBytes !== null) await budgets.correct(spec, gpu, model.givenBytes);
-    return { model, pissa, linears };
+    const host = planHostMemory(model.spec, model.lora, navigator.hardwareConcurrency);
+    const hostText = formatHostMemory(host, gpu.isCpu ? model.plannedBytes : null);
+    return { model, pissa, linears, planText: `${model.planText}\n${hostText}` };
   } catch (thrown) {
     if (isOutOfMemory(thrown)) await budgets.forget(spec, gpu);
     throw thrown;

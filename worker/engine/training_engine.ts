@@ -58,12 +58,13 @@ export class TrainingEngine implements Engine {
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu }, this.#open);
-    const { model, pissa, linears } = await loadModel(spec, gpu, this.#budgets).catch(async (thrown) => {
-      await this.close(); // or the GPU would keep the uploaded part
-      throw thrown;
-    });
-    const { planText, plannedBytes } = model;
-    const { layout } = model.lora;
+    const { model, pissa, linears, planText } = await loadModel(spec, gpu, this.#budgets).catch(
+      async (thrown) => {
+        await this.close(); // or the GPU would keep the uploaded part
+        throw thrown;
+      },
+    );
+    const { plannedBytes, lora: { layout } } = model;
     const pissaStart = pissa === null ? null : await pissa.start();
     const state = new OptimizerState(layout);
     const digest = await state.begin(

@@ -11,7 +11,7 @@ import { type EvaluationResult, resultOf } from "./result.ts";
 import type { Drift } from "../../shared/protocol/messages_measure.ts";
 import { driftOf, logitsOf, rowsForDrift } from "./drift.ts";
 import { type EvaluationRows, readEvaluationRows } from "./rows.ts";
-import { answersTo, loadForEvaluation, meanLossOf, withoutAdapter } from "./score.ts";
+import { answersTo, loadFromDisk, meanLossOf, withoutAdapter } from "./score.ts";
 import { formatSideBySide, type SideBySide } from "./side_by_side.ts";
 import type { LanguageModel } from "../model/language_model.ts";
 import { type Adapter, readAdapter } from "../files/adapter_file.ts";
@@ -55,7 +55,7 @@ async function withModel<T>(
   const form = trainedForm(checkpoint, adapter, options.fullPrecision);
   const gpu = await openFirstGpu(options);
   try {
-    const model = await loadForEvaluation(gpu, form.checkpoint, form.adapter, rows, options);
+    const model = await loadFromDisk(gpu, form.checkpoint, form.adapter, rows, options);
     return await use(model, form.start);
   } finally {
     gpu.close();

@@ -26,7 +26,7 @@ import {
 } from "./drift.ts";
 import { openMergedCheckpoint } from "./merged_checkpoint.ts";
 import { trainedForm } from "./pissa_form.ts";
-import { loadForEvaluation, withoutAdapter } from "./score.ts";
+import { loadForEvaluation, loadFromDisk, withoutAdapter } from "./score.ts";
 
 export interface MeasureInput extends Omit<MergeSource, "adapterPath"> {
   /** With the adapter's two files as PEFT writes them. */
@@ -54,7 +54,7 @@ export async function measureMerge(input: MeasureInput, outside: Outside): Promi
   const form = trainedForm(checkpoint, await readAdapter(input.adapterFolder), false);
   const { trained, exactOfBase } = await onGpu(input, outside, async (gpu) => {
     const rows = { examples, questions: [] };
-    const model = await loadForEvaluation(gpu, form.checkpoint, form.adapter, rows, {
+    const model = await loadFromDisk(gpu, form.checkpoint, form.adapter, rows, {
       ...options,
       fullPrecision: false,
     });

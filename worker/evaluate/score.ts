@@ -1,10 +1,12 @@
 /** A model's scores on a dataset: its mean loss, and its greedy answers to the dataset's questions. */
+import type { Checkpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import type { Example } from "../../shared/data/packing/example.ts";
 import { packRows, toMicroBatch } from "../../shared/data/packing/packing.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { EvaluationRows, Question } from "./rows.ts";
 import { flattenAdapter } from "../model/adapter/adapter_flat.ts";
 import type { Adapter } from "../files/adapter_file.ts";
+import { LinearReader } from "../files/linears/read_ahead.ts";
 import { Generator } from "../model/generation/generate.ts";
 import { LanguageModel } from "../model/language_model.ts";
 import type { LoadableCheckpoint } from "../model/weights.ts";
@@ -52,6 +54,19 @@ export async function loadForEvaluation(
   });
   if (adapter !== null) model.flat.write(flattenAdapter(model.lora.layout, adapter));
   return model;
+}
+
+/** As `loadForEvaluation`, a base model on disk whose linear layers are read and quantised by several threads. */
+export async function loadFromDisk(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  adapter: Adapter | null,
+  rows: Pick<EvaluationRows, "examples" | "questions">,
+  options: Parameters<typeof loadForEvaluation>[4],
+): Promise<LanguageModel> {
+  if (options.fullPrecision) return await loadForEvaluation(gpu, checkpoint, adapter, rows, options);
+  using linears = new LinearReader(checkpoint, { ...options, cache: null });
+  return await loadForEvaluation(gpu, linears.checkpoint, adapter, rows, options);
 }
 
 /** The bytes of all linear layers in f32. */

@@ -32,6 +32,9 @@ const memorySchema = z.object({
   }),
   trained_layers: z.int(),
   planned_bytes: z.int().nullable(),
+  host_bytes: z.int().openapi({
+    description: "Main memory of the worker's process, beside a GPU with memory of its own",
+  }),
   parts: z.array(z.object({ name: z.string(), bytes: z.int(), detail: z.string() })),
   advice: z.string().nullable(),
 });

@@ -6,7 +6,7 @@ import { builtOf, type RowsAnswer, type RowsCall, type RowsSetUp } from "./rows_
 /** The thread that reads, packs and writes keeps up with about so many. */
 const MAX_THREADS = 6;
 /** Less is built before threads have loaded the tokenizer. */
-const FEW_BYTES = 2 ** 24;
+const FEW_BYTES = 2 ** 25;
 /** Measured, rounded up: an isolate with the pieces that a tokenizer remembers, and what each byte of tokenizer.json becomes. */
 const THREAD_BYTES = 96 * 2 ** 20;
 const BYTES_A_TOKENIZER_BYTE = 18;

@@ -1,8 +1,9 @@
 /**
- * Data: tokenising beside Python's tokenizers on one core, and the preparation of a large file by a coordinator.
+ * Data: tokenising beside Python's tokenizers on one core, the preparation of a file with one thread and with several, and that of
+ * a large file by a coordinator.
  *
  *     deno task bench:data --model <folder> --texts <folder> --python <python with tokenizers>
- *                          [--mb 120] [--prepare-mb 1000] [--only tokenise,prepare]
+ *                          [--mb 120] [--prepare-mb 1000] [--threads 1,2] [--only tokenise,threads,prepare]
  *
  * `--texts` holds the texts that the rows are made of, such as Python's site-packages.
  */
@@ -10,6 +11,7 @@ import { parseArgs } from "node:util";
 import { basename, dirname, fromFileUrl, join, resolve } from "@std/path";
 import { exitWithHelp } from "../../documents/head_help.ts";
 import { writeCorpus } from "./corpus.ts";
+import { compareThreads } from "./threads.ts";
 import { prepareLargeFile } from "./prepare.ts";
 
 exitWithHelp(import.meta.url);
@@ -67,10 +69,12 @@ if (import.meta.main) {
     options: {
       ...{ model: { type: "string" }, texts: { type: "string" }, python: { type: "string" } },
       ...{ mb: { type: "string", default: "120" }, "prepare-mb": { type: "string", default: "1000" } },
-      only: { type: "string", default: "tokenise,prepare" },
+      threads: { type: "string", default: "1,2" },
+      only: { type: "string", default: "tokenise,threads,prepare" },
     },
   });
   const { model, texts, python, only } = values;
+  const counts = values.threads.split(",").map(Number);
   if (model === undefined || texts === undefined || python === undefined) {
     throw new Error("--model, --texts and --python are needed");
   }
@@ -80,16 +84,24 @@ if (import.meta.main) {
       `${navigator.hardwareConcurrency} cores, load average at the start ${Deno.loadavg()[0]!.toFixed(2)}`,
     );
     const path = join(folder, "rows.jsonl");
-    if (only.includes("tokenise")) {
-      await writeCorpus(path, texts, Number(values.mb) * 1e6);
-      await tokenise(resolve(model), path, python);
-    }
+    if (only !== "prepare") await writeCorpus(path, texts, Number(values.mb) * 1e6);
+    if (only.includes("tokenise")) await tokenise(resolve(model), path, python);
+    if (only.includes("threads")) await compareThreads(resolve(model), path, counts);
     if (only.includes("prepare")) {
       const unique = await writeCorpus(path, texts, Number(values["prepare-mb"]) * 1e6);
       console.log(
         `preparing ${(await Deno.stat(path)).size} bytes of rows, ${unique} of them before the texts repeat`,
       );
-      await prepareLargeFile(path, `${folder}/data`, dirname(resolve(model)), basename(model));
+      for (const count of counts) {
+        console.log(`with ${count === 1 ? "one thread" : `${count} threads that build rows`}`);
+        await prepareLargeFile(
+          path,
+          `${folder}/data-${count}`,
+          dirname(resolve(model)),
+          basename(model),
+          count,
+        );
+      }
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -20,6 +20,7 @@ export async function prepareLargeFile(
   dataFolder: string,
   modelRoot: string,
   model: string,
+  threads: number,
 ): Promise<void> {
   await using ended = new AsyncDisposableStack();
   await using coordinator = startCoordinatorChild(dataFolder, [
@@ -27,6 +28,8 @@ export async function prepareLargeFile(
     modelRoot,
     "--max-upload-mib",
     "4096",
+    "--preparation-threads",
+    String(threads),
   ]);
   const joinUrl = await coordinator.joinUrl();
   const api = coordinator.api();

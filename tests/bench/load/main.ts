@@ -2,9 +2,10 @@
  * Loading a base model of 1.1B random weights in bf16 (2.2 GB): as it was before the NF4 kernel in WebAssembly, now, and a second
  * time from the NF4 cache, beside bitsandbytes on the same CPU. Each in a process of its own.
  *
- *     deno task bench:load [--folder /tmp/lorafleet-bench-load] [--python <python with bitsandbytes>] [--rounds 3]
+ *     deno task bench:load [--folder /tmp/lorafleet-bench-load] [--python <python with bitsandbytes>] [--rounds 2]
  *
- * The folder is made and removed. Times are the best of the rounds: other work on the machine only adds to them.
+ * The folder is made and removed. Times are the best of the rounds, and of one round for the slow ones (before, bitsandbytes): other
+ * work on the machine only adds to them.
  */
 import { parseArgs } from "node:util";
 import { fromFileUrl, join } from "@std/path";
@@ -19,7 +20,7 @@ const { values } = parseArgs({
   options: {
     folder: { type: "string", default: "/tmp/lorafleet-bench-load" },
     python: { type: "string" },
-    rounds: { type: "string", default: "3" },
+    rounds: { type: "string", default: "2" },
   },
 });
 const { folder, python, rounds } = values;
@@ -62,9 +63,22 @@ function line(name: string, { wallS, cpuS, peakBytes }: OneLoad, base: OneLoad, 
 
 const removeCache = () => Deno.remove(cache, { recursive: true }).catch(() => {});
 
+/** Asks the system to forget the files' contents, without which they would be read from main memory. */
+async function leavePageCache(folder: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) await leavePageCache(path);
+    else {
+      const args = [`of=${path}`, "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none"];
+      const { success } = await new Deno.Command("dd", { args, stdin: "null" }).output();
+      if (!success) throw new Error(`dd ${args.join(" ")} has failed`);
+    }
+  }
+}
+
 /** Before, now, and twice with the cache. */
-async function table(what: "linears" | "all", cores: number): Promise<void> {
-  const before = await best(() => load("before", what, 1));
+async function table(what: "linears" | "all", cores: number): Promise<OneLoad> {
+  const before = await load("before", what, 1);
   const alone = await best(() => load("now", what, 1));
   const now = await best(() => load("now", what, cores));
   const first = await best(async () => {
@@ -72,17 +86,26 @@ async function table(what: "linears" | "all", cores: number): Promise<void> {
     return await load("now", what, 0, cache);
   });
   const second = await best(() => load("now", what, 0, cache));
+  const cold = await best(async () => {
+    await leavePageCache(cache);
+    return await load("now", what, 0, cache);
+  });
   line("before, one thread", before, before);
   line("now, one thread", alone, before);
   line(`now, ${cores} threads`, now, before, 1 / cores);
   line("now, first start with the cache", first, before, 1 / cores);
   line("now, second start", second, before, 1 / cores);
-  const same = [alone, now, first, second].every(({ checksum }) => checksum === before.checksum);
+  line("now, second start, from the disk itself", cold, before, 1 / cores);
+  const same = [alone, now, first, second, cold].every(({ checksum }) => checksum === before.checksum);
   if (!same) throw new Error("the weights differ");
   console.log(`\n${first.text}\n${second.text}\n`);
-  if (what === "all" || python === undefined) return;
+  return before;
+}
+
+/** The linear layers by bitsandbytes on the CPU. */
+async function peers(python: string, before: OneLoad, cores: number): Promise<void> {
   for (const threads of [1, cores]) {
-    const theirs = await best(() => json(python, [here("bitsandbytes_load.py"), model, `${threads}`]));
+    const theirs = await json(python, [here("bitsandbytes_load.py"), model, `${threads}`]);
     line(`${theirs.text}, ${threads} ${threads === 1 ? "thread" : "threads"}`, theirs, before, 1 / threads);
   }
 }
@@ -96,9 +119,10 @@ try {
   );
   const titles = ["CPU s", "÷ cores", "wall s", "ratio", "peak MiB"].map((title) => title.padStart(10));
   console.log(`${"linear layers, read and quantised".padEnd(46)}${titles.join("")}`);
-  await table("linears", cores);
+  const before = await table("linears", cores);
   console.log(`\n${"all weights, uploaded to the first GPU".padEnd(46)}${titles.join("")}`);
   await table("all", cores);
+  if (python !== undefined) await peers(python, before, cores);
 } finally {
   await Deno.remove(folder, { recursive: true });
 }

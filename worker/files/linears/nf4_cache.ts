@@ -28,7 +28,7 @@ export interface Nf4Cache {
   entryOf(tensor: string): Nf4CacheEntry;
 }
 
-/** Left free on the disk, for checkpoints and everything else. */
+/** Left free on the disk, for checkpoints and everything else: as much as the model takes, up to this. */
 const RESERVE_BYTES = 2 * 2 ** 30;
 /** Its time of modification is that of the model's last use. */
 const USED = "used";
@@ -109,19 +109,18 @@ async function makeRoom(
   const mine = kept.find(({ name }) => name === own)?.bytes ?? 0;
   const others = kept.filter(({ name }) => name !== own).sort((a, b) => a.usedMs - b.usedMs);
   let total = needed + others.reduce((sum, { bytes }) => sum + bytes, 0);
-  for (;;) {
-    const freeNow = await free(folder) ?? Infinity;
-    const lacking = needed - mine + RESERVE_BYTES - freeNow;
-    const isRoom = mine >= needed || lacking <= 0;
-    if (total <= maxBytes && isRoom) return null;
-    const oldest = others.shift();
-    if (oldest === undefined) {
-      return `the disk has ${gib(freeNow)} free, and ${gib(needed - mine)} are needed beside ` +
-        `${gib(RESERVE_BYTES)} for everything else`;
-    }
-    await Deno.remove(join(folder, oldest.name), { recursive: true });
-    total -= oldest.bytes;
+  const reserve = Math.min(RESERVE_BYTES, needed);
+  const lacking = async () => mine >= needed ? 0 : needed - mine + reserve - (await free(folder) ?? Infinity);
+  if (await lacking() > total - needed) {
+    const [has, needs] = [await free(folder) ?? 0, needed - mine].map(gib);
+    return `the disk has ${has} free, and ${needs} are needed beside ${gib(reserve)} for everything else`;
   }
+  while (others.length > 0 && (total > maxBytes || await lacking() > 0)) {
+    const { name, bytes } = others.shift()!;
+    await Deno.remove(join(folder, name), { recursive: true });
+    total -= bytes;
+  }
+  return null;
 }
 
 /** Bytes of a model's files, and when it was last used: never, if a process was killed before it said so. */

@@ -135,25 +135,15 @@ export function writeCached(
   weights: Nf4Weights,
 ): string | null {
   const { path } = entry;
-  const header = headerOf(entry, options);
-  const places = placesOf(options);
-  const bytes = new Uint8Array(header.length + FIELDS_BYTES + places.end);
-  const start = header.length + FIELDS_BYTES;
-  const put = (array: Uint8Array | Float32Array | null, [at]: readonly [number, number]) => {
-    if (array === null) return;
-    bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), start + at);
-  };
-  bytes.set(header);
-  put(weights.codes, places.codes);
-  put(weights.absmaxCodes ?? weights.absmax, places.absmax);
-  put(weights.nestedAbsmax, places.nested);
-  const fields = new DataView(bytes.buffer, header.length, FIELDS_BYTES);
-  fields.setFloat32(4, weights.nestedOffset, true);
-  fields.setUint32(0, crc32(bytes.subarray(header.length + 4)), true);
+  const parts = [
+    bytesOf(Float32Array.of(weights.nestedOffset)),
+    ...[weights.codes, weights.absmaxCodes ?? weights.absmax!, weights.nestedAbsmax].flatMap(padded),
+  ];
+  const checksum = parts.reduce((crc, part) => crc32(part, crc), 0);
   // Threads of one process have numbers of their own, and share the process's.
   const partial = `${path}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}-${++lastNumber}.partial`;
   try {
-    writeWhole(partial, bytes);
+    writeWhole(partial, [headerOf(entry, options), bytesOf(Uint32Array.of(checksum)), ...parts]);
     Deno.renameSync(partial, path);
     return null;
   } catch (thrown) {
@@ -166,7 +156,19 @@ export function writeCached(
   }
 }
 
-function writeWhole(path: string, bytes: Uint8Array): void {
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+
+/** An array's bytes, and as many zeros as fill its last word. */
+function padded(array: Uint8Array | Float32Array | null): Uint8Array[] {
+  if (array === null) return [];
+  const missing = -array.byteLength & 3;
+  return missing === 0 ? [bytesOf(array)] : [bytesOf(array), new Uint8Array(missing)];
+}
+
+function writeWhole(path: string, parts: readonly Uint8Array[]): void {
   using file = Deno.openSync(path, { write: true, createNew: true });
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+  for (const part of parts) {
+    for (let done = 0; done < part.length;) done += file.writeSync(part.subarray(done));
+  }
 }

@@ -73,16 +73,27 @@ Deno.test("a model above the limit is not cached, and costs no other its place",
   });
 });
 
-Deno.test("a disk without room takes nothing, after older models made way; a model that is there whole is used", async () => {
+Deno.test("a disk without room takes nothing and costs no other model its place; a model that is there whole is used", async () => {
   await inFolder(async (folder) => {
     await fill(folder, ["a"], 100);
-    const opened = await open(folder, "b", 1000, GIB, 2 * GIB);
+    const opened = await open(folder, "b", GIB, GIB, 2 * GIB - 101);
     assert(opened.cache === null);
-    assertStringIncludes(opened.why, "the disk has 2.00 GiB free");
-    assertEquals(names(folder), []);
-    await fill(folder, ["c"], 100);
-    assert((await open(folder, "c", 90, GIB, 0)).cache !== null);
-    assert((await open(folder, "d", 100, GIB, null)).cache !== null, "a system that does not say");
+    assertStringIncludes(opened.why, "the disk has 2.00 GiB free, and 1.00 GiB are needed");
+    assertEquals(names(folder), [folderOf("a")]);
+    assert((await open(folder, "a", 90, GIB, 0)).cache !== null);
+    assert((await open(folder, "c", 100, GIB, null)).cache !== null, "a system that does not say");
+  });
+});
+
+Deno.test("older models make way where the disk is short, as few as will do", async () => {
+  await inFolder(async (folder) => {
+    await fill(folder, ["a", "b", "c"], 100);
+    const used = () => names(folder).length;
+    const request = { source: sourceOf("d"), doubleQuantization: true, bytes: 100 };
+    // 200 bytes are needed, and each model that goes frees 100 of them.
+    const free = () => Promise.resolve(50 + 100 * (4 - used()));
+    assert((await openNf4Cache({ folder, maxBytes: GIB }, request, free)).cache !== null);
+    assertEquals(names(folder), [folderOf("c"), folderOf("d")]);
   });
 });
 

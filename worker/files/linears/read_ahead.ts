@@ -62,8 +62,12 @@ export class LinearReader implements Disposable {
     this.checkpoint = {
       ...checkpoint,
       readTensor: (name, shape) => {
-        this.#begin(); // tables come first: meanwhile threads are busy with layers
+        this.#begin();
         return checkpoint.readTensor(name, shape);
+      },
+      readPieces: (...args) => {
+        this.#begin(); // tables come first: meanwhile threads are busy with layers
+        return checkpoint.readPieces(...args);
       },
       readLinear: (name, rows, columns, options) => {
         const call = this.#calls.get(name);

@@ -1,0 +1,2 @@
+/** The fake object beside each real one of a timed device. */
+export type Twins = WeakMap<object, object>;
