@@ -64,7 +64,7 @@ Deno.test("an engine's book has what is in its sums, also after they were taken,
   const update = async (updateNumber: number) => {
     const hyper = { learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
     await engine.update({
-      ...{ sums: await engine.takeSums(), exponents: Int8Array.of(-20, -20), labelCount: 1, updateNumber },
+      ...{ sums: await engine.readSums(), exponents: Int8Array.of(-20, -20), labelCount: 1, updateNumber },
       ...{ maxGradientNorm: 0, ...hyper },
     });
   };

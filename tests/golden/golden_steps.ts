@@ -125,6 +125,7 @@ async function attemptStep(
   const parts: Int32Array[] = [];
   const labelCounts: number[] = [];
   for (const [worker, engine] of engines.entries()) {
+    await engine.dropSums(); // of an attempt before
     for (const index of assignment[worker]!) {
       const result = await engine.computeGradient(batches[index]!, index);
       lossSums[index] = result.lossSum;
@@ -132,7 +133,7 @@ async function attemptStep(
       maxima.push(result.maxAbs);
       await engine.accumulate(bytesOf(exponents));
     }
-    parts.push(await engine.takeSums());
+    parts.push(await engine.readSums());
   }
   // As the coordinator adds them: by their places in the step, whoever computed them.
   const labelCount = labelCounts.reduce((sum, count) => sum + count, 0);

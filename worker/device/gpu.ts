@@ -72,7 +72,7 @@ export class Gpu extends GpuMemory {
    * As `read`, of tensors that follow each other in `target`, which has their length. Large ones come in pieces, so that they are
    * not in main memory twice.
    */
-  async readInto(tensors: readonly GpuTensor[], target: Uint8Array<ArrayBuffer>): Promise<void> {
+  async readInto(tensors: readonly GpuTensor[], target: Uint8Array): Promise<void> {
     this.pass.submit();
     let at = 0;
     for (const pieces of inPieces(tensors, READ_BYTES)) {

@@ -6,7 +6,7 @@
  *
  *     computeGradient → (the coordinator counts it) → accumulate      once per micro-batch of this worker
  *     computeGradient → gradientDigest, gradientCheck                once per audited one, before or instead of counting
- *     takeSums → (all-reduce) → update                                once
+ *     readSums → (all-reduce) → update                                once
  *     commit | rollback                                               after all digests arrived
  *     evaluate                                                        between two steps, once per micro-batch of the validation rows
  */
@@ -92,13 +92,18 @@ export interface StepEngine {
   gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array>;
   /** Adds round(gradient · 2^−exponent), tensor by tensor, to the integer sums. Exact in any order. */
   accumulate(exponents: Int8Array): Promise<void>;
-  /** The integer gradient sums since the last call [elementCount]; resets them to zero. */
-  takeSums(): Promise<Int32Array>;
+  /**
+   * The integer gradient sums so far [elementCount], which stay in the engine until `commit`, `rollback` or `dropSums`. The caller
+   * may change the array and hand it to `update`; the next call overwrites it.
+   */
+  readSums(): Promise<Int32Array>;
+  /** Discards gradient sums, but no update. */
+  dropSums(): Promise<void>;
   /** Discards gradient sums and an uncommitted update. */
   rollback(): Promise<void>;
   /** Computes the next adapter and moments beside the current ones. */
   update(request: UpdateRequest): Promise<UpdateResult>;
-  /** Makes the updated adapter and moments the current ones. */
+  /** Makes the updated adapter and moments the current ones; discards gradient sums. */
   commit(): Promise<void>;
   /**
    * Loss and hits of the committed adapter, without dropout. Changes neither the adapter nor its moments; not while there is a

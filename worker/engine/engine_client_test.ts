@@ -25,7 +25,7 @@ Deno.test("an error crosses with its code, message and param", async () => {
   const engine = startEngineThread(threadOf(`
     if (call.method === "close") answer({ ok: true });
     else answer({ ok: false, error: ${JSON.stringify(error)} });`));
-  const thrown = await assertRejects(() => engine.takeSums(), LoraFleetError);
+  const thrown = await assertRejects(() => engine.readSums(), LoraFleetError);
   assertEquals<unknown>({ code: thrown.code, message: thrown.message, param: thrown.param }, error);
   await engine.close();
 });
@@ -34,7 +34,7 @@ Deno.test("when the thread dies, pending and later calls fail", async () => {
   const engine = startEngineThread(
     threadOf(`if (call.method === "commit") throw new Error("the driver is gone");`),
   );
-  const waiting = engine.takeSums();
+  const waiting = engine.readSums();
   const deadly = engine.commit();
   for (const call of [() => waiting, () => deadly, () => engine.exportState()]) {
     const thrown = await assertRejects(call, LoraFleetError, "the driver is gone");

@@ -16,6 +16,8 @@ import { writeTrainingState } from "../optimizer/training_state_file.ts";
 import { pissaResult, tensorsOf } from "./pissa/pissa_result.ts";
 import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
+import { ShownAdapter } from "./shown_adapter.ts";
+import { turnOfEventLoop } from "../async/turn.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type {
@@ -32,6 +34,7 @@ interface Loaded {
   readonly gpu: Gpu;
   readonly model: LanguageModel;
   readonly state: OptimizerState;
+  readonly shown: ShownAdapter;
   /** The adapter at a PiSSA job's start, which its results are the difference from; null for other jobs. */
   readonly pissaStart: Float32Array | null;
 }
@@ -58,29 +61,21 @@ export class TrainingEngine implements Engine {
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu }, this.#open);
-    const { model, pissa, linears, planText } = await loadModel(spec, gpu, this.#budgets).catch(
-      async (thrown) => {
-        await this.close(); // or the GPU would keep the uploaded part
-        throw thrown;
-      },
-    );
-    const { plannedBytes, lora: { layout } } = model;
+    const parts = await loadModel(spec, gpu, this.#budgets).catch(async (thrown) => {
+      await this.close(); // or the GPU would keep the uploaded part
+      throw thrown;
+    });
+    const { model, pissa } = parts;
+    const { layout } = model.lora;
     const pissaStart = pissa === null ? null : await pissa.start();
     const state = new OptimizerState(layout);
     const digest = await state.begin(
       pissaStart ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights),
     );
-    this.#loaded = { spec, gpu, model, state, pissaStart };
-    model.flat.write(state.adapter);
-    const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
-    return {
-      ...{ layout, digest, gpuDescription: gpu.description, plannedBytes },
-      planText: texts.join("\n"),
-      ...linears.warnings.length > 0 && { warnings: linears.warnings },
-      ...pissaStart === null
-        ? {}
-        : { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
-    };
+    const shown = new ShownAdapter(model.flat);
+    this.#loaded = { spec, gpu, model, state, shown, pissaStart };
+    shown.show(state.adapter);
+    return { ...factsOf(parts, pissaStart), digest, gpuDescription: gpu.description };
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
@@ -115,11 +110,13 @@ export class TrainingEngine implements Engine {
     await gpu.throwIfFailed("Adding a gradient to the sums");
   }
 
-  async takeSums(): Promise<Int32Array> {
-    const loaded = this.#ready();
-    const sums = await this.#withRoom(() => loaded.model.flat.readSums());
-    clearSums(loaded);
-    return sums;
+  async readSums(): Promise<Int32Array> {
+    const { model, state } = this.#ready();
+    return await this.#withRoom(() => model.flat.readSums(state.sums));
+  }
+
+  async dropSums(): Promise<void> {
+    clearSums(this.#ready());
   }
 
   async rollback(): Promise<void> {
@@ -129,14 +126,22 @@ export class TrainingEngine implements Engine {
   }
 
   async update(request: UpdateRequest): Promise<UpdateResult> {
-    const { state } = this.#ready();
-    return await state.update(request);
+    const loaded = this.#ready();
+    const { state, shown } = loaded;
+    shown.keepOnly(state.adapter);
+    const result = await state.update(request);
+    // After the answer, so that the adapter is on its way to the GPU while the coordinator decides on the step.
+    turnOfEventLoop().then(() => {
+      if (this.#loaded === loaded && state.pendingAdapter !== null) shown.show(state.pendingAdapter);
+    });
+    return result;
   }
 
   async commit(): Promise<void> {
-    const { model, state } = this.#ready();
-    state.commit();
-    model.flat.write(state.adapter);
+    const loaded = this.#ready();
+    loaded.state.commit();
+    loaded.shown.show(loaded.state.adapter);
+    clearSums(loaded);
   }
 
   async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
@@ -150,9 +155,10 @@ export class TrainingEngine implements Engine {
 
   async importState(imported: TrainingState, expected?: string): Promise<{ digest: string }> {
     const loaded = this.#ready();
-    const { model, state } = loaded;
+    const { state, shown } = loaded;
     const digest = await state.import(imported, expected);
-    model.flat.write(state.adapter);
+    shown.keepOnly(null);
+    shown.show(state.adapter);
     clearSums(loaded); // they belong to the replaced state
     return { digest };
   }
@@ -177,7 +183,7 @@ export class TrainingEngine implements Engine {
   }
 
   #withRoom<T>(compute: () => Promise<T>): Promise<T> {
-    return withRoom(this.#ready().model, compute, this.#tell);
+    return withAdapter(this.#ready(), compute, this.#tell);
   }
 
   #ready(): Loaded {
@@ -186,6 +192,39 @@ export class TrainingEngine implements Engine {
     }
     return this.#loaded;
   }
+}
+
+/** What the engine reports of a load, but for digest and GPU. */
+function factsOf(
+  { model, pissa, linears, planText }: Awaited<ReturnType<typeof loadModel>>,
+  pissaStart: Float32Array | null,
+): Omit<LoadedEngine, "digest" | "gpuDescription"> {
+  const { plannedBytes, lora: { layout } } = model;
+  const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
+  return {
+    ...{ layout, plannedBytes, planText: texts.join("\n") },
+    ...linears.warnings.length > 0 && { warnings: linears.warnings },
+    ...pissaStart !== null &&
+      { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
+  };
+}
+
+/** Computes with the committed adapter, and again with fewer kept layers if memory runs out. */
+function withAdapter<T>(
+  { model, state, shown }: Loaded,
+  compute: () => Promise<T>,
+  tell: (note: string) => void,
+): Promise<T> {
+  const attempt = async () => {
+    try {
+      shown.show(state.adapter);
+      return await compute();
+    } catch (thrown) {
+      shown.keepOnly(null); // what failed may have been its way to the GPU
+      throw thrown;
+    }
+  };
+  return withRoom(model, attempt, tell);
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>

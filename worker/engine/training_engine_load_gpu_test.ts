@@ -84,7 +84,7 @@ for (const [what, changes, code, words] of SPECS) {
 Deno.test("an engine that failed to load refuses calls, and can load a different model", async () => {
   const engine = new TrainingEngine();
   await assertRejects(() => engine.load({ ...spec, memoryBudgetBytes: 1 }), LoraFleetError);
-  for (const call of [() => engine.commit(), () => engine.takeSums(), () => engine.exportState()]) {
+  for (const call of [() => engine.commit(), () => engine.readSums(), () => engine.exportState()]) {
     const error = await assertRejects(call, LoraFleetError, "before it has loaded a model");
     assertEquals(error.code, "conflict");
   }

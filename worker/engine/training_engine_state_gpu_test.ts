@@ -5,6 +5,7 @@ import { documentAt } from "../../tests/golden/golden_model.ts";
 import { loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { addChecksum, checkWeights } from "../../shared/protocol/linear_check.ts";
+import { turnOfEventLoop } from "../async/turn.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
 const golden = loadLadderCase("gqa_tied");
@@ -20,6 +21,13 @@ await loadGolden(other, golden);
 
 async function restart(): Promise<void> {
   for (const each of [engine, other]) await each.importState(initial);
+}
+
+/** The sums, which begin at zero again. */
+async function takeSums(which: TrainingEngine): Promise<Int32Array> {
+  const sums = (await which.readSums()).slice();
+  await which.dropSums();
+  return sums;
 }
 
 /** A step by one engine alone. */
@@ -61,19 +69,23 @@ Deno.test("weighted rows: a step's loss is the weighted mean, and the digest doe
   assertAlmostEquals(outcomes[0]!.meanLoss, mean, 1e-5 * mean);
 });
 
-Deno.test("a rollback leaves nothing of an attempt, before its update and after it", async () => {
+Deno.test("a rollback leaves nothing of an attempt, before its update and after it; a gradient is the committed adapter's", async () => {
   await restart();
   const { maxAbs } = await engine.computeGradient(documents[0]!, 0);
   const exponents = new Int8Array(maxAbs.length).fill(-20);
   await engine.accumulate(exponents);
   await engine.rollback();
-  assertEquals((await engine.takeSums()).findIndex((sum) => sum !== 0), -1);
+  assertEquals((await engine.readSums()).findIndex((sum) => sum !== 0), -1);
 
   await engine.computeGradient(documents[1]!, 1);
   await engine.accumulate(exponents);
-  const sums = await engine.takeSums();
+  const sums = await engine.readSums();
   assert(sums.some((sum) => sum !== 0));
   await engine.update({ sums, exponents, labelCount: 3, ...optimizerOf(golden, 2) });
+  await turnOfEventLoop(); // the update's adapter is on the GPU
+  const ofCommitted = await other.computeGradient(documents[0]!, 0);
+  assertEquals(await engine.computeGradient(documents[0]!, 0), ofCommitted);
+  assertEquals((await engine.readSums()).some((sum) => sum !== 0), true);
   await engine.rollback();
   const error = await assertRejects(() => engine.commit(), LoraFleetError, "no update");
   assertEquals(error.code, "conflict");
@@ -96,7 +108,7 @@ Deno.test("an exported state resumes on a different engine, bit for bit, and rep
   }
   await engine.accumulate(new Int8Array(first.maxAbs.length).fill(-20));
   await engine.importState(state);
-  assertEquals((await engine.takeSums()).findIndex((sum) => sum !== 0), -1);
+  assertEquals((await engine.readSums()).findIndex((sum) => sum !== 0), -1);
   const short = { ...state, firstMoment: state.firstMoment.slice(1) };
   const error = await assertRejects(() => engine.importState(short), LoraFleetError, "firstMoment has");
   assertEquals(error.code, "corrupt");
@@ -107,13 +119,13 @@ Deno.test("the sums of a gradient are its elements, rounded, times the tensor's 
   const { maxAbs } = await engine.computeGradient(documents[2]!, 2);
   const exponents = (exponent: number) => new Int8Array(maxAbs.length).fill(exponent);
   await engine.accumulate(exponents(-22));
-  const fine = await engine.takeSums();
+  const fine = await takeSums(engine);
   await engine.accumulate(exponents(-10));
-  const coarse = await engine.takeSums();
+  const coarse = await takeSums(engine);
   coarse.forEach((sum, i) => assert(Math.abs(sum - fine[i]! / 2 ** 12) <= 0.5 + 2 ** -12, `element ${i}`));
   await engine.accumulate(exponents(-10));
   await engine.accumulate(exponents(-10));
-  assertEquals(await engine.takeSums(), coarse.map((sum) => 2 * sum));
+  assertEquals(await takeSums(engine), coarse.map((sum) => 2 * sum));
 });
 
 Deno.test("sums with a length other than the adapter's are refused", async () => {
@@ -137,11 +149,11 @@ Deno.test("a gradient's digest is the same on both engines and different for dif
   }
   assertEquals([digests[1], digests[3]], [digests[0], digests[0]]);
   assertNotEquals(digests[2], digests[0]);
-  const twice = await engine.takeSums();
+  const twice = await takeSums(engine);
   await other.rollback();
   const { maxAbs } = await other.computeGradient(documents[0]!, 0);
   await other.accumulate(new Int8Array(maxAbs.length).fill(-20));
-  assertEquals(twice, (await other.takeSums()).map((sum) => 2 * sum));
+  assertEquals(twice, (await takeSums(other)).map((sum) => 2 * sum));
 });
 
 Deno.test("a gradient's checksum is that of the integers that the GPU adds, tie by tie", async () => {
@@ -152,7 +164,7 @@ Deno.test("a gradient's checksum is that of the integers that the GPU adds, tie 
     const checksum = await engine.gradientCheck(exponents, 77);
     await engine.accumulate(exponents);
     const words = new Int32Array(2);
-    addChecksum(checkWeights(77), 0, await engine.takeSums(), words);
+    addChecksum(checkWeights(77), 0, await takeSums(engine), words);
     assertEquals(checksum, words);
   }
 });

@@ -86,7 +86,7 @@ export class JobSession {
     try {
       // Drop the sums of an earlier membership, but keep its update: it may be committed by now.
       if (train.own.pending === null) await train.rollback();
-      else await engine.takeSums();
+      else await engine.dropSums();
       for (;;) {
         const state = states.newest;
         if (state === null) {

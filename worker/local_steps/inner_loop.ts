@@ -100,7 +100,7 @@ async function runInnerStep(
   if (!isSummed) {
     // A gradient did not fit. All maxima are known now, and computing again gives the same gradients.
     exponents = exponentsOf(maxima);
-    await engine.takeSums();
+    await engine.dropSums();
     for (const [i, batch] of batches.entries()) {
       signal.throwIfAborted();
       await engine.computeGradient(batch, first + i);
@@ -110,7 +110,7 @@ async function runInnerStep(
   }
   await engine.update({
     ...optimizer,
-    ...{ sums: await engine.takeSums(), exponents: exponentBytes(exponents!), labelCount },
+    ...{ sums: await engine.readSums(), exponents: exponentBytes(exponents!), labelCount },
     ...{ learningRate, updateNumber, isCompared: false },
   });
   await engine.commit();

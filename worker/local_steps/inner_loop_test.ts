@@ -65,7 +65,7 @@ Deno.test("it is what the same steps make of wide exponents, up to their roundin
       labelCount += result.labelCount;
       lossSum += result.lossSum;
     }
-    const sums = await engine.takeSums();
+    const sums = await engine.readSums();
     await engine.update({
       ...OPTIMIZER,
       sums,

@@ -101,15 +101,17 @@ export class LocalStepsEngine implements StepEngine {
     this.#change({ pseudoGradient: null, sums });
   }
 
-  takeSums(): Promise<Int32Array> {
+  readSums(): Promise<Int32Array> {
     const { layout, sums } = this.#ready();
-    this.#change({ sums: null });
-    return Promise.resolve(sums ?? new Int32Array(layout.elementCount));
+    return Promise.resolve(sums?.slice() ?? new Int32Array(layout.elementCount));
+  }
+
+  dropSums(): Promise<void> {
+    return Promise.resolve(this.#change({ sums: null }));
   }
 
   rollback(): Promise<void> {
-    this.#change({ pseudoGradient: null, sums: null, next: null });
-    return Promise.resolve();
+    return Promise.resolve(this.#change({ pseudoGradient: null, sums: null, next: null }));
   }
 
   /** The outer optimizer, which needs the sums, the exponents and the replica count of the request. */
@@ -138,8 +140,7 @@ export class LocalStepsEngine implements StepEngine {
     if (next === null) {
       return Promise.reject(new LoraFleetError("conflict", "cannot commit: there is no outer update"));
     }
-    this.#change({ committed: next, next: null });
-    return Promise.resolve();
+    return Promise.resolve(this.#change({ committed: next, next: null, sums: null }));
   }
 
   async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
@@ -149,8 +150,7 @@ export class LocalStepsEngine implements StepEngine {
 
   /** The committed state at any time, also in the middle of an inner loop. */
   exportState(): Promise<TrainingState> {
-    const { committed } = this.#ready();
-    return Promise.resolve({ updateCount: committed.updateCount, ...copyState(committed) });
+    return Promise.resolve(this.#ready().committed);
   }
 
   async importState(state: TrainingState, expected?: string): Promise<{ digest: string }> {

@@ -40,7 +40,9 @@ async function loaded() {
   const sumsOf = async (first: number) => {
     const { maxAbs } = await innerLoop(first);
     await engine.accumulate(exponents(maxAbs.length));
-    return { maxAbs, sums: await engine.takeSums() };
+    const sums = await engine.readSums();
+    await engine.dropSums();
+    return { maxAbs, sums };
   };
   return { engine, innerLoop, sumsOf };
 }

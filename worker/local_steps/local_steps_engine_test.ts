@@ -37,7 +37,7 @@ async function loaded(change: Partial<ToyEngineOptions> = {}, outer = OUTER) {
     }
     const request = {
       ...UNUSED,
-      sums: await engine.takeSums(),
+      sums: await engine.readSums(),
       exponents: EXPONENTS,
       replicaCount: firsts.length,
     };
@@ -64,25 +64,29 @@ Deno.test("an inner loop's gradient is its change, and the committed state stays
   assertEquals(labelCount, 24);
   assert(lossSum > 0);
   await engine.accumulate(EXPONENTS);
-  const sums = await engine.takeSums();
+  const sums = await engine.readSums();
   const changes = before.adapter.map((start, i) => Math.fround(start - end[i]!));
   assertEquals(sums, Int32Array.from(changes, (change) => Math.round(change * 2 ** 30)));
   assertEquals(
     maxAbs,
     Float32Array.of(0, 64).map((from) => Math.max(...changes.slice(from, from + 64).map(Math.abs))),
   );
-  assertEquals(await engine.takeSums(), new Int32Array(128));
+  sums.fill(1); // the caller's own
+  assertNotEquals(await engine.readSums(), sums);
+  await engine.dropSums();
+  assertEquals(await engine.readSums(), new Int32Array(128));
 });
 
 Deno.test("an inner loop gives the same bits after any history of the engine", async () => {
   const { engine, innerLoop } = await loaded();
   const first = await innerLoop(1);
   await engine.accumulate(EXPONENTS);
-  const sums = await engine.takeSums();
+  const sums = await engine.readSums();
+  await engine.dropSums();
   await innerLoop(7);
   assertEquals(await innerLoop(1), first);
   await engine.accumulate(EXPONENTS);
-  assertEquals(await engine.takeSums(), sums);
+  assertEquals(await engine.readSums(), sums);
   const other = await loaded();
   assertEquals(await other.innerLoop(1), first);
 });
@@ -142,7 +146,7 @@ Deno.test("an update that waits for its commit outlives an inner loop that is co
   const { engine, innerLoop } = await loaded();
   await innerLoop(1);
   await engine.accumulate(EXPONENTS);
-  const request = { ...UNUSED, sums: await engine.takeSums(), exponents: EXPONENTS, replicaCount: 1 };
+  const request = { ...UNUSED, sums: await engine.readSums(), exponents: EXPONENTS, replicaCount: 1 };
   const { digest } = await engine.update(request);
   await innerLoop(7);
   await engine.commit();
@@ -160,7 +164,7 @@ Deno.test("a rollback forgets sums, inner loop and update", async () => {
     replicaCount: 1,
   });
   await engine.rollback();
-  assertEquals(await engine.takeSums(), new Int32Array(128));
+  assertEquals(await engine.readSums(), new Int32Array(128));
   await assertRejects(() => engine.accumulate(EXPONENTS), LoraFleetError, "no inner loop");
   await assertRejects(() => engine.commit(), LoraFleetError, "no outer update");
   assertEquals(digestOf(await engine.exportState()), digest);

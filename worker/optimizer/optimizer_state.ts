@@ -62,6 +62,11 @@ export class OptimizerState {
     return this.#viewOf(this.#current).adapter;
   }
 
+  /** The adapter of the update that is not committed yet, without a copy; null without one. */
+  get pendingAdapter(): Float32Array | null {
+    return this.#hasUpdate ? this.#viewOf(this.#next).adapter : null;
+  }
+
   /** The current state without a copy, valid until the next commit. */
   get view(): TrainingState {
     return { updateCount: this.#updateCount, ...this.#viewOf(this.#current) };
@@ -139,15 +144,7 @@ export class OptimizerState {
    * @throws LoraFleetError `corrupt` for arrays of the wrong length
    */
   async import(state: TrainingState, expected?: string): Promise<string> {
-    const { elementCount } = this.#layout;
-    for (const name of ARRAYS) {
-      const { length } = state[name];
-      if (length === elementCount) continue;
-      throw new LoraFleetError(
-        "corrupt",
-        `Loading a training state failed: ${name} has ${length} elements, the adapter has ${elementCount}`,
-      );
-    }
+    assertLengths(state, this.#layout);
     const next = this.#viewOf(this.#next);
     for (const name of ARRAYS) next[name].set(state[name]);
     const digest = await this.#digestOf(this.#next);
@@ -177,5 +174,16 @@ export class OptimizerState {
 
   #viewOf(state: StateMemories): AdamWState {
     return viewOf(state, this.#layout.elementCount);
+  }
+}
+
+function assertLengths(state: AdamWState, { elementCount }: GradientLayout): void {
+  for (const name of ARRAYS) {
+    const { length } = state[name];
+    if (length === elementCount) continue;
+    throw new LoraFleetError(
+      "corrupt",
+      `Loading a training state failed: ${name} has ${length} elements, the adapter has ${elementCount}`,
+    );
   }
 }

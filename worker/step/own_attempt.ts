@@ -18,8 +18,6 @@ export class OwnAttempt {
   readonly counted = new Set<number>();
   /** Ids of the attempt's assignments that this worker has begun. */
   readonly begun = new Set<number>();
-  /** The sums taken from the engine in this attempt: a changed membership may need them for a second round. */
-  taken: Int32Array | null = null;
   /** The last entered round, whose chunks others may still need. */
   round: RoundId | null = null;
 
@@ -74,7 +72,6 @@ export class OwnAttempt {
     this.#change({ committed, attempt: null, pending: null, spentIn: null });
     this.counted.clear();
     this.begun.clear();
-    this.taken = null;
     this.round = null;
     this.#reportHeld();
   }

@@ -18,9 +18,10 @@ export async function reduceAndUpdate(
   mine.spend(generation);
   assertLedger(step, state);
   if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
-  mine.taken = added(mine.taken, await engine.takeSums());
+  // A changed membership reads the same sums again, into the same memory: the round before must no longer send from it.
+  if (mine.round !== null) step.allReduce.release(mine.round);
+  const ownSums = await engine.readSums();
   mine.round = { term, step: number, attempt, generation };
-  const ownSums = mine.taken.slice();
   const { sums, check } = await inStepSpan(
     ...[step, state, "all-reduce", { generation, bytes: ownSums.byteLength }] as const,
     () => allReduce(step, state, ownSums, exponents, signal),
@@ -65,13 +66,6 @@ function assertLedger({ mine, self }: StepContext, { members, ledger, microBatch
     quote(expected)
   }, its sums hold ${held}`;
   throw new AttemptProblem(message, [self.worker]);
-}
-
-/** In place. The exponents keep the sums of one worker within i32. */
-function added(before: Int32Array | null, sums: Int32Array): Int32Array {
-  if (before === null) return sums;
-  for (let i = 0; i < sums.length; i++) sums[i]! += before[i]!;
-  return sums;
 }
 
 function assertFinite(gradientNorm: number, labelCount: number): void {

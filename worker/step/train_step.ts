@@ -4,7 +4,7 @@
  *     takeWork → compute → claim → accumulate → ack      for each micro-batch that this worker gets, or each inner loop of a
  *                                                        job with local steps
  *     takeWork → compute → gradientDigest → claim        for each micro-batch that it is assigned to audit
- *     takeSums → all-reduce → update → report            once all micro-batches are counted
+ *     readSums → all-reduce → update → report            once all micro-batches are counted
  *     takeWork → evaluate → report → ack                  for each micro-batch of the validation rows that this worker gets
  *     commit | rollback                                  as the coordinator announces
  *

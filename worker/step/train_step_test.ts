@@ -137,7 +137,7 @@ inWorld("a new attempt ends what is going on in the old one", async (world) => {
     labelCount: 8,
     members: coordinator.state.members,
   });
-  await world.until("the round is entered", () => workers[0]!.engine.callCounts.takeSums === 1);
+  await world.until("the round is entered", () => workers[0]!.engine.callCounts.readSums === 1);
   coordinator.announce({ attempt: 1, phase: "waiting" });
   await world.until("it is rolled back", () => workers[0]!.engine.callCounts.rollback === 2);
   await world.until(
@@ -170,7 +170,7 @@ inWorld("a round is done again with other members, and nothing is computed twice
   await coordinator.enqueue(0);
   await world.until("it is claimed", () => coordinator.claims.length === 1);
   coordinator.announce({ phase: "reduce", ledger: [0, 1], labelCount: 8 });
-  await world.until("the round is entered", () => worker!.engine.callCounts.takeSums === 1);
+  await world.until("the round is entered", () => worker!.engine.callCounts.readSums === 1);
   // The other one is lost: its micro-batch is done again, and the round with it.
   coordinator.announce({ phase: "compute", members: alone, generation: 900, ledger: [] });
   await coordinator.enqueue(1);

@@ -39,7 +39,7 @@ export interface ToyEngineOptions {
   readonly fault?: (call: keyof Engine, callNumber: number) => void;
   /** Changes a gradient, as a broken GPU would. */
   readonly spoil?: (gradient: Float32Array, microBatchNumber: number) => void;
-  /** Changes the integer sums when they are taken, as bad memory or a dishonest worker would: no digest covers them. */
+  /** Changes the integer sums when they are read, as bad memory or a dishonest worker would: no digest covers them. */
   readonly spoilSums?: (sums: Int32Array) => void;
 }
 
@@ -88,7 +88,8 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
     gradientDigest: inOrder("gradientDigest"),
     gradientCheck: inOrder("gradientCheck"),
     accumulate: inOrder("accumulate"),
-    takeSums: inOrder("takeSums"),
+    readSums: inOrder("readSums"),
+    dropSums: inOrder("dropSums"),
     rollback: inOrder("rollback"),
     update: inOrder("update"),
     commit: inOrder("commit"),
@@ -168,11 +169,14 @@ class ToyCore implements Engine {
     this.#gradient = null;
   }
 
-  async takeSums(): Promise<Int32Array> {
-    const taken = this.#sums;
-    this.#options.spoilSums?.(taken);
-    this.#sums = new Int32Array(taken.length);
-    return taken;
+  async readSums(): Promise<Int32Array> {
+    const sums = this.#sums.slice();
+    this.#options.spoilSums?.(sums);
+    return sums;
+  }
+
+  async dropSums(): Promise<void> {
+    this.#sums = new Int32Array(this.#layout.elementCount);
   }
 
   async rollback(): Promise<void> {
@@ -192,6 +196,7 @@ class ToyCore implements Engine {
     this.#current = this.#next;
     this.#next = null;
     this.#updateCount++;
+    await this.dropSums();
   }
 
   async exportState(): Promise<TrainingState> {

@@ -22,7 +22,7 @@ async function loaded(options: Partial<ToyEngineOptions> = {}) {
       lossSum += result.lossSum;
       labelCount += result.labelCount;
     }
-    const sums = await engine.takeSums();
+    const sums = await engine.readSums();
     const request = { sums, exponents: EXPONENTS, labelCount, learningRate: 0.05, updateNumber };
     const result = await engine.update({ ...request, ...JOB.optimizer, maxGradientNorm: 0 });
     await engine.commit();
@@ -72,18 +72,18 @@ Deno.test("calls run in order, take their delay, and fail on request", async () 
   const { engine, clock } = await loaded({
     delayMs: (call) => call === "computeGradient" ? 100 : 0,
     fault: (call, number) => {
-      if (call === "takeSums" && number === 2) throw new LoraFleetError("gpu_failure", "lost");
+      if (call === "readSums" && number === 2) throw new LoraFleetError("gpu_failure", "lost");
     },
   });
   const order: string[] = [];
   const slow = engine.computeGradient(microBatchOf(1), 1).then(() => order.push("gradient"));
-  const quick = engine.takeSums().then(() => order.push("sums"));
+  const quick = engine.readSums().then(() => order.push("sums"));
   assertEquals(engine.openCalls, 2);
   await clock.advance(100);
   await Promise.all([slow, quick]);
   assertEquals([order, engine.openCalls], [["gradient", "sums"], 0]);
-  await assertRejects(() => engine.takeSums(), LoraFleetError, "lost");
-  assertEquals((await engine.takeSums()).length, 128);
+  await assertRejects(() => engine.readSums(), LoraFleetError, "lost");
+  assertEquals((await engine.readSums()).length, 128);
 });
 
 Deno.test("an engine refuses calls before it has loaded", async () => {
@@ -98,7 +98,7 @@ Deno.test("a gradient's digest is that of its bits, and leaves the gradient as i
     const digest = await engine.gradientDigest();
     assertEquals(await engine.gradientDigest(), digest);
     await engine.accumulate(EXPONENTS);
-    assertNotEquals((await engine.takeSums()).findIndex((sum) => sum !== 0), -1);
+    assertNotEquals((await engine.readSums()).findIndex((sum) => sum !== 0), -1);
     await assertRejects(() => engine.gradientDigest(), LoraFleetError, "no gradient");
     return digest;
   };

@@ -10,6 +10,7 @@ import { errorOf } from "../../../shared/protocol/failure.ts";
 import { readLines } from "../../../shared/protocol/process_lines.ts";
 import {
   type Decoding,
+  NICENESS,
   type PreparationMessage,
   preparationMessageSchema,
   type PreparationRequest,
@@ -110,17 +111,24 @@ export function preparationWith(threads: number | null): typeof runPreparationCh
 function spawn({ outputPath }: PreparationRequest, options: PreparationChildOptions): Deno.ChildProcess {
   const { script = new URL("./preparation_process.ts", import.meta.url), maxHeapMib } = options;
   const folder = outputPath.slice(0, outputPath.lastIndexOf("/"));
-  return new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-q", "--no-prompt", "--no-check"],
-      ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
-      // Relative to its working folder: a path with a comma could not be in the list.
-      ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority,systemMemoryInfo"],
-      ...maxHeapMib === undefined ? [] : [`--v8-flags=--max-old-space-size=${maxHeapMib}`],
-      fromFileUrl(script),
-    ],
-    ...{ cwd: folder, env: { NO_COLOR: "1" }, stdin: "piped", stdout: "piped", stderr: "piped" },
-  }).spawn();
+  const args = [
+    ...["run", "-q", "--no-prompt", "--no-check"],
+    ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
+    // Relative to its working folder: a path with a comma could not be in the list.
+    ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority,systemMemoryInfo"],
+    ...maxHeapMib === undefined ? [] : [`--v8-flags=--max-old-space-size=${maxHeapMib}`],
+    fromFileUrl(script),
+  ];
+  const streams = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+  const more = { cwd: folder, env: { NO_COLOR: "1" }, ...streams };
+  try {
+    // From its beginning: the engine's own threads, which collect garbage, begin before the program can lower its priority.
+    return new Deno.Command("nice", { args: ["-n", `${NICENESS}`, Deno.execPath(), ...args], ...more })
+      .spawn();
+  } catch (thrown) {
+    if (!(thrown instanceof Deno.errors.NotFound)) throw thrown;
+    return new Deno.Command(Deno.execPath(), { args, ...more }).spawn();
+  }
 }
 
 function stalled(limitMs: number, decoding: Decoding | null): LoraFleetError {

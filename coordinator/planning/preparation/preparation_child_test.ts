@@ -83,6 +83,37 @@ Deno.test("flags of V8 in the environment, whose traces go where the messages go
     }
   }));
 
+/** Of each thread of a process, on Linux. */
+function nicenessOf(pid: number): number[] {
+  return [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name }) => {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/task/${name}/stat`);
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16]);
+  });
+}
+
+Deno.test({
+  name: "every thread of the process has low priority, those of the engine too",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    withFolder(async (folder) => {
+      const progress = `{ type: "progress", bytes: Deno.pid, totalBytes: 0, rows: 0, tokens: 0 }`;
+      const script = await scripted(
+        folder,
+        `console.log("lorafleet: " + JSON.stringify(${progress})); await Deno.stdin.read(new Uint8Array(1)); while (true);`,
+      );
+      const { promise: pid, resolve } = Promise.withResolvers<number>();
+      const stop = new AbortController();
+      const running = run(folder, TRAIN, {}, {
+        ...{ script, signal: stop.signal, onProgress: ({ bytes }) => resolve(bytes) },
+      });
+      const own = nicenessOf(Deno.pid)[0]!;
+      const found = nicenessOf(await pid);
+      assertEquals(found, found.map(() => Math.min(19, own + 10)));
+      stop.abort(new Error("enough"));
+      await assertRejects(() => running, Error, "enough");
+    }),
+});
+
 Deno.test("the preparation's error arrives with code and field", () =>
   withFolder(async (folder) => {
     const path = await rowsFile(folder, "a ".repeat(1000));

@@ -4,6 +4,9 @@ import { dataFileSchema } from "../../../shared/data/files/data_files.ts";
 import { jobSpecSchema } from "../../../shared/job/job_spec_schema.ts";
 import { failureSchema } from "../../../shared/protocol/failure.ts";
 
+/** About a tenth of a core while all are busy: a worker on the same machine keeps its pace, and the queue still advances. */
+export const NICENESS = 10;
+
 export const preparationRequestSchema = z.strictObject({
   spec: jobSpecSchema,
   part: z.enum(["training", "validation"]).optional(),

@@ -6,11 +6,9 @@ import { setPriority } from "node:os";
 import { failureOf } from "../../../shared/protocol/failure.ts";
 import { writeLine } from "../../../shared/protocol/process_lines.ts";
 import { prepareRows } from "./prepare_rows.ts";
-import { type PreparationMessage, preparationRequestSchema } from "./preparation_messages.ts";
+import { NICENESS, type PreparationMessage, preparationRequestSchema } from "./preparation_messages.ts";
 import { writePrepared } from "./prepared_cache.ts";
 
-/** About a tenth of a core while all are busy: a worker on the same machine keeps its pace, and the queue still advances. */
-const NICENESS = 10;
 const PROGRESS_INTERVAL_MS = 500;
 
 const send = (message: PreparationMessage): void => writeLine(message);

@@ -9,9 +9,11 @@ import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
 import { quantile } from "../statistics.ts";
 
 const PART_BYTES = 32 * 2 ** 20;
-/** What the coordinator does with the rows after the preparation is watched as long. */
-const AFTER_SECONDS = 60;
-const IDLE_SECONDS = 60;
+/** What the coordinator does with the rows after the preparation is watched as long, and as long what it does without a job. */
+const WATCHED_SECONDS = 60;
+/** Of a file that is no large one. */
+const BRIEFLY_SECONDS = 15;
+const LARGE_BYTES = 5e8;
 const SLOW_MS = 100;
 const PATIENCE_MS = 3 * 3_600_000;
 
@@ -35,7 +37,8 @@ export async function prepareLargeFile(
   const api = coordinator.api();
   const watch = startWatch(api, coordinator.pid);
   const { size } = await Deno.stat(path);
-  await watch.during("nothing, for comparison", null, () => systemClock.sleep(1000 * IDLE_SECONDS));
+  const seconds = size < LARGE_BYTES ? BRIEFLY_SECONDS : WATCHED_SECONDS;
+  await watch.during("nothing, for comparison", null, () => systemClock.sleep(1000 * seconds));
   const training_file = await watch.during("the upload, in parts", size, () => upload(api, path, size));
   const id = await watch.during("the preparation", size, async () => {
     const dataset = { max_seq_length: 2048, truncation: "truncate" };
@@ -64,9 +67,9 @@ export async function prepareLargeFile(
     );
   });
   await watch.during(
-    `${AFTER_SECONDS} s of its training`,
+    `${seconds} s of its training`,
     null,
-    () => systemClock.sleep(1000 * AFTER_SECONDS),
+    () => systemClock.sleep(1000 * seconds),
   );
   const { status, error, step } = await jobOf(api, id);
   console.log(`the job is ${status}, step ${step} ${error === null ? "" : JSON.stringify(error)}`);

@@ -94,15 +94,21 @@ export class FlatAdapter {
   }
 
   /** The sums [layout.elementCount]. */
-  async readSums(): Promise<Int32Array<ArrayBuffer>> {
-    return new Int32Array(await this.#read("gradientSums"));
+  async readSums(target: Int32Array = new Int32Array(this.#layout.elementCount)): Promise<Int32Array> {
+    await this.#readInto("gradientSums", target);
+    return target;
   }
 
   async #read(flat: FlatName): Promise<ArrayBuffer> {
-    const bytes = new Uint8Array(this.#layout.elementCount * 4);
+    const values = new Float32Array(this.#layout.elementCount);
+    await this.#readInto(flat, values);
+    return values.buffer;
+  }
+
+  async #readInto(flat: FlatName, { buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
     const tensors = this.#parts.map((part) => ({ ...part[flat], byteLength: part.count * 4 }));
     await this.#gpu.readInto(tensors, bytes);
-    return bytes.buffer;
   }
 }
 
