@@ -23,23 +23,23 @@ interface Budget {
 const BUDGETS: Readonly<Record<string, Budget>> = {
   "--model llama3-1b --card rtx3090": {
     ...{ dispatches: 1461, submits: 16, firstSubmits: 380, longestSubmitMs: 110 },
-    ...{ teraflop: 13, gigabytes: 81.5, tokensPerSecond: 2230 },
+    ...{ teraflop: 13, gigabytes: 80, tokensPerSecond: 2230 },
   },
   "--model llama2-7b --card rtx3090 --memory-budget-mib 22528": {
-    ...{ dispatches: 2914, submits: 52, firstSubmits: 1090, longestSubmitMs: 110 },
-    ...{ teraflop: 61.6, gigabytes: 268, tokensPerSecond: 490 },
+    ...{ dispatches: 2914, submits: 52, firstSubmits: 1080, longestSubmitMs: 110 },
+    ...{ teraflop: 61.6, gigabytes: 268, tokensPerSecond: 488 },
   },
   "--model llama3-8b --card rtx3090": {
-    ...{ dispatches: 3189, submits: 64, firstSubmits: 1130, longestSubmitMs: 110 },
-    ...{ teraflop: 77, gigabytes: 312, tokensPerSecond: 394 },
+    ...{ dispatches: 3061, submits: 62, firstSubmits: 1080, longestSubmitMs: 110 },
+    ...{ teraflop: 74.2, gigabytes: 298, tokensPerSecond: 409 },
   },
   "--model llama2-7b --card rtx3090 --lora-r 256": {
-    ...{ dispatches: 3268, submits: 64, firstSubmits: 1510, longestSubmitMs: 110 },
-    ...{ teraflop: 76, gigabytes: 317, tokensPerSecond: 391 },
+    ...{ dispatches: 3236, submits: 60, firstSubmits: 1490, longestSubmitMs: 110 },
+    ...{ teraflop: 75.2, gigabytes: 314, tokensPerSecond: 407 },
   },
   "--model llama3-70b --card h200": {
-    ...{ dispatches: 7351, submits: 290, firstSubmits: 3070, longestSubmitMs: 110 },
-    ...{ teraflop: 620, gigabytes: 1420, tokensPerSecond: 94 },
+    ...{ dispatches: 7223, submits: 290, firstSubmits: 3010, longestSubmitMs: 110 },
+    ...{ teraflop: 609, gigabytes: 1390, tokensPerSecond: 96 },
   },
 };
 

@@ -14,11 +14,13 @@ export function isProduct({ kernel }: Pick<RecordedDispatch, "kernel">): boolean
 
 /** Names what decides the loops: "nf4_matmul 128×64 nt", "attention_tile_dq 128". Products that are added have a short k. */
 export function shareKey({ kernel, constants }: Pick<RecordedDispatch, "kernel" | "constants">): string {
-  const { TILE_M, TILE_N, SPLIT = 1, A_ALONG_K, B_ALONG_K, HEAD_DIM, ACCUMULATE } = constants;
+  const { TILE_M, TILE_N, SPLIT = 1, A_ALONG_K, B_ALONG_K, HEAD_DIM, ACCUMULATE, HALF } = constants;
   if (HEAD_DIM !== undefined) return `${kernel} ${HEAD_DIM}`;
   if (TILE_M === undefined) return kernel;
   const layout = `${A_ALONG_K ? "n" : "t"}${B_ALONG_K ? "t" : "n"}`;
-  return `${kernel} ${TILE_M}×${TILE_N}${SPLIT > 1 ? `÷${SPLIT}` : ""} ${layout}${ACCUMULATE ? " +=" : ""}`;
+  return `${kernel} ${TILE_M}×${TILE_N}${SPLIT > 1 ? `÷${SPLIT}` : ""} ${layout}${HALF ? " half" : ""}${
+    ACCUMULATE ? " +=" : ""
+  }`;
 }
 
 /** By the variant; else the least of the same kernel; else `UNKNOWN`. */
