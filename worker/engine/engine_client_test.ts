@@ -25,7 +25,7 @@ Deno.test("what the thread has to say beside its answers is told before the answ
   const told = threadOf(
     `self.postMessage({ note: "less memory" }); answer({ ok: true, value: call.method });`,
   );
-  const engine = startEngineThread(told, (note) => notes.push(note));
+  const engine = startEngineThread(told, ({ note }) => notes.push(note));
   assertEquals<unknown>(await engine.commit(), "commit");
   assertEquals(notes, ["less memory"]);
   await engine.close();
