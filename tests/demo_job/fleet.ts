@@ -2,7 +2,6 @@
 import { dirname, join } from "@std/path";
 import { ApiClient } from "../../deploy/client/api_client.ts";
 import { downloadAdapter, sha256Hex } from "../../deploy/client/result_files.ts";
-import { setRowsAside } from "../../deploy/demo/held_out.ts";
 import { type DemoOptions, jobRequest } from "../../deploy/demo/options.ts";
 import { systemClock } from "../../shared/clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -78,11 +77,9 @@ export class DemoFleet {
     if (code !== 0) throw new LoraFleetError("aborted", `a worker that was to drain ended with ${code}`);
   }
 
+  /** As the demo does: its adapter is this one's. */
   async submit(): Promise<string> {
-    const { datasetPath } = this.#options;
-    const path = join(this.#folder, "train.jsonl");
-    await Deno.writeTextFile(path, setRowsAside(await Deno.readTextFile(datasetPath), datasetPath).train);
-    const file = await this.#api.uploadDataset(path, "train.jsonl");
+    const file = await this.#api.uploadDataset(this.#options.datasetPath, "train.jsonl");
     return (await this.#api.createJob(jobRequest(this.#options, file.id))).id;
   }
 

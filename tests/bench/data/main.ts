@@ -3,7 +3,8 @@
  * a large file by a coordinator.
  *
  *     deno task bench:data --model <folder> --texts <folder> --python <python with tokenizers>
- *                          [--mb 120] [--prepare-mb 1000] [--threads 1,2] [--only tokenise,threads,prepare]
+ *                          [--mb 120] [--prepare-mb 1000] [--threads 1,2] [--rounds 3]
+ *                          [--only tokenise,threads,prepare]
  *
  * `--texts` holds the texts that the rows are made of, such as Python's site-packages.
  */
@@ -69,7 +70,7 @@ if (import.meta.main) {
     options: {
       ...{ model: { type: "string" }, texts: { type: "string" }, python: { type: "string" } },
       ...{ mb: { type: "string", default: "120" }, "prepare-mb": { type: "string", default: "1000" } },
-      threads: { type: "string", default: "1,2" },
+      ...{ threads: { type: "string", default: "1,2" }, rounds: { type: "string", default: "3" } },
       only: { type: "string", default: "tokenise,threads,prepare" },
     },
   });
@@ -86,7 +87,7 @@ if (import.meta.main) {
     const path = join(folder, "rows.jsonl");
     if (only !== "prepare") await writeCorpus(path, texts, Number(values.mb) * 1e6);
     if (only.includes("tokenise")) await tokenise(resolve(model), path, python);
-    if (only.includes("threads")) await compareThreads(resolve(model), path, counts);
+    if (only.includes("threads")) await compareThreads(resolve(model), path, counts, Number(values.rounds));
     if (only.includes("prepare")) {
       const unique = await writeCorpus(path, texts, Number(values["prepare-mb"]) * 1e6);
       console.log(

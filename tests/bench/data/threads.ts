@@ -3,18 +3,23 @@ import { fromFileUrl } from "@std/path";
 import { quantile } from "../statistics.ts";
 import type { PreparedAlone } from "./prepare_alone.ts";
 
-/** In turns, so that what else happens on the machine meets all of them. */
-const ROUNDS = 3;
-
-/** @param counts numbers of threads, the one to compare with first */
-export async function compareThreads(model: string, path: string, counts: readonly number[]): Promise<void> {
+/**
+ * In turns, so that what else happens on the machine meets all of them.
+ * @param counts numbers of threads, the one to compare with first
+ */
+export async function compareThreads(
+  model: string,
+  path: string,
+  counts: readonly number[],
+  rounds: number,
+): Promise<void> {
   const { size } = await Deno.stat(path);
   const runs = new Map<number, PreparedAlone[]>(counts.map((count) => [count, []]));
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const count of counts) runs.get(count)!.push(await prepare(model, path, count));
   }
   console.log(
-    `preparing ${size} bytes, the median of ${ROUNDS} rounds in turns; load average ${
+    `preparing ${size} bytes, the median of ${rounds} rounds in turns; load average ${
       Deno.loadavg()[0]!.toFixed(2)
     }`,
   );
