@@ -3,7 +3,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { constantsOf, normOf, type UpdateRequest } from "./adamw.ts";
 import type { AdamWState, TrainingState } from "./adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
-import { allocateNumbers, allocateState, integersIn, isShared } from "./shared_numbers.ts";
+import { allocateNumbers, allocateState, integersIn, isSameMemory } from "./shared_numbers.ts";
 import { type StateMemories, viewOf } from "./shared_numbers.ts";
 import { Crew, threadsFor } from "./threads/crew.ts";
 import type { UpdateWork } from "./threads/update_work.ts";
@@ -80,7 +80,7 @@ export class OptimizerState {
   /**
    * Computes the next state. Returns the gradient's norm before clipping, and the next state's digest, which is "" if nobody
    * compares it.
-   * @param request its sums are in `sums` already if they are in shared memory
+   * @param request its sums are copied unless they are `sums`
    */
   async update(request: UpdateRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }> {
     const { tensors, elementCount } = this.#layout;
@@ -88,7 +88,7 @@ export class OptimizerState {
       throw new RangeError(`${request.sums.length} gradient sums, the adapter has ${elementCount} elements`);
     }
     this.#hasUpdate = false;
-    if (!isShared(request.sums)) this.sums.set(request.sums);
+    if (!isSameMemory(this.sums, request.sums)) this.sums.set(request.sums);
     const squares = new Float64Array(new SharedArrayBuffer(8 * tensors.length));
     await this.#crew.do({ ...this.#work(), kind: "squares", squares });
     const gradientNorm = normOf(squares, request);
