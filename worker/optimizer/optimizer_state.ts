@@ -16,6 +16,8 @@ import {
 const ARRAYS = ["adapter", "firstMoment", "secondMoment"] as const;
 
 interface OptimizerOptions {
+  /** Gets a sentence for the log when a thread is lost. */
+  readonly tell?: (note: string) => void;
   /** Threads that compute updates. Default: by the adapter's size and the machine's cores. */
   readonly crew?: Crew;
 }
@@ -43,9 +45,9 @@ export class OptimizerState {
   #updateCount = 0;
 
   /** Its numbers are zero until `begin` or `import`. */
-  constructor(layout: GradientLayout, { crew }: OptimizerOptions = {}) {
+  constructor(layout: GradientLayout, { tell = () => {}, crew }: OptimizerOptions = {}) {
     this.#layout = layout;
-    this.#crew = crew ?? new Crew(threadsFor(layout.elementCount, navigator.hardwareConcurrency));
+    this.#crew = crew ?? new Crew(threadsFor(layout.elementCount, navigator.hardwareConcurrency), tell);
     this.#sums = allocateNumbers(layout);
     this.#current = allocateState(layout);
   }
