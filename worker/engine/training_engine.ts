@@ -61,7 +61,7 @@ export class TrainingEngine implements ReopenableEngine {
     const { model, pissa } = parts;
     const { layout } = model.lora;
     const pissaStart = pissa === null ? null : await pissa.start();
-    const state = new OptimizerState(layout);
+    const state = new OptimizerState(layout, { tell: this.#tell });
     const digest = await state.begin(
       pissaStart ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights),
     );
