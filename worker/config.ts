@@ -52,8 +52,8 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
   --cache-folder <path>     base models (~/.cache/lorafleet)                  LORAFLEET_CACHE_FOLDER
   --quantized-cache-gib <n> base models in NF4 that are kept in that folder for
                             the next start: so much at most (40); off: none   LORAFLEET_QUANTIZED_CACHE_GIB
-  --memory-budget-mib <n>   refuse a job that needs more of the GPU's memory
-                            (all that the device has)                         LORAFLEET_MEMORY_BUDGET_MIB
+  --memory-budget-mib <n>   use at most so much of the GPU's memory
+                            (what a probe of the card finds)                  LORAFLEET_MEMORY_BUDGET_MIB
   --leave-when-idle <min>   leave after so long without a job that runs here  LORAFLEET_LEAVE_WHEN_IDLE
   --leave-at <time>         leave at this time: 2026-01-31T18:00:00Z          LORAFLEET_LEAVE_AT
   --remove-pod              on RunPod: remove this pod when leaving by itself,

@@ -52,7 +52,7 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
       gpu,
       newIncarnation,
     },
-    newEngine: () => startEngineThread(undefined, (note) => log("warn", note)),
+    newEngine: (tell) => startEngineThread(undefined, tell),
     engineLimits: {
       ...{ allowCpu: config.allowCpu, memoryBudgetBytes: config.memoryBudgetBytes },
       gpuMemoryFile: join(cacheFolder, "gpu_memory.json"),

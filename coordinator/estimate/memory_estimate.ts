@@ -1,7 +1,7 @@
 /** Whether a job fits a GPU: the worker's own memory plan, made before there is a worker. */
 import { planLora } from "../../shared/memory/lora_plan.ts";
 import { planHostMemory } from "../../shared/memory/host_memory.ts";
-import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
+import { keepWithin } from "../../shared/memory/kept_layers.ts";
 import { type MemoryPlan, planMemory } from "../../shared/memory/memory_plan.ts";
 import type { TableFormats } from "../../shared/memory/table_sizes.ts";
 import { trainedLayers } from "../../shared/memory/trained_layers.ts";
@@ -64,11 +64,12 @@ export function estimateMemory(
   const isTooLarge = plan.largest.bytes > CARD_TENSOR_BYTES;
   const isOver = availableBytes !== null && plan.totalBytes > availableBytes;
   const fits = isTooLarge ? false : availableBytes === null ? null : !isOver;
-  const keptLayers = isAllKept
-    ? trained
+  const kept = isAllKept
+    ? { keptLayers: trained }
     : availableBytes === null
     ? null
-    : keptLayersWithin(model, lora, options, availableBytes);
+    : keepWithin(model, lora, options, availableBytes);
+  const keptLayers = kept?.keptLayers ?? null;
   return {
     name,
     available_bytes: availableBytes,
@@ -77,9 +78,7 @@ export function estimateMemory(
     gradient_checkpointing: keptLayers === null || keptLayers < trained,
     kept_layers: keptLayers,
     trained_layers: trained,
-    planned_bytes: keptLayers === null
-      ? null
-      : plan.totalBytes + (keptLayers - plan.keptLayers) * plan.layerBytes,
+    planned_bytes: kept === null ? null : planMemory(model, lora, { ...options, ...kept }).totalBytes,
     host_bytes: planHostMemory(model, lora, TYPICAL_PROCESSORS).totalBytes,
     parts: plan.groups.map(({ name, bytes, detail }) => ({ name, bytes, detail })),
     advice: isTooLarge ? plan.largest.advice : isOver ? adviceOf(plan) : null,

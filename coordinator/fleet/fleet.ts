@@ -3,6 +3,7 @@
  * job service calls, and what the fleet reports back.
  */
 import type { AuditCounts, JobEnd, MemberRef } from "../../shared/protocol/messages_coordinator.ts";
+import type { GpuMemoryUse } from "../../shared/protocol/messages_worker.ts";
 import type { Measurement } from "../../shared/protocol/messages_measure.ts";
 import type { CheckpointFile } from "../storage/checkpoint_file.ts";
 import type { WorkerQuarantine } from "../access/quarantines.ts";
@@ -95,6 +96,10 @@ export interface WorkerView {
   readonly microBatchesDone: number;
   readonly tokensPerSecond: number;
   readonly gradientBytesSent: number;
+  /** Of its GPU, since the worker's start. */
+  readonly gpuResets: number;
+  /** Of the job that it has loaded; null without one. */
+  readonly gpuMemory: GpuMemoryUse | null;
   /** Why it is lost, or cannot load the job. */
   readonly reason: string | null;
   /** In the job that trains, one sentence each. */

@@ -34,6 +34,22 @@ export function addFleetMetrics(
     "Gradient payload since it joined",
     (worker) => worker.gradientBytesSent,
   );
+  perWorker("worker_gpu_resets", "Resets of its GPU since its start", (worker) => worker.gpuResets);
+  metrics.gauge(
+    {
+      name: "worker_gpu_memory_bytes",
+      help: "GPU memory that the loaded job's plan takes, and that it may take",
+      labels: [...LABELS, "part"],
+    },
+    (gauge) => {
+      for (const worker of present(workers())) {
+        const { plannedBytes, budgetBytes } = worker.gpuMemory ?? { plannedBytes: null, budgetBytes: null };
+        const labels = labelsOf(worker);
+        if (plannedBytes !== null) gauge.set({ ...labels, part: "planned" }, plannedBytes);
+        if (budgetBytes !== null) gauge.set({ ...labels, part: "budget" }, budgetBytes);
+      }
+    },
+  );
   perWorker(
     "worker_heartbeat_age_seconds",
     "Time since its last heartbeat",

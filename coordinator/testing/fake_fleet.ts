@@ -23,6 +23,8 @@ const FAKE_WORKER: WorkerView = {
   microBatchesDone: 7,
   tokensPerSecond: 1000,
   gradientBytesSent: 4096,
+  gpuResets: 1,
+  gpuMemory: { plannedBytes: 3 * 2 ** 30, budgetBytes: 8 * 2 ** 30 },
   reason: null,
   strikes: [],
   accusations: [],

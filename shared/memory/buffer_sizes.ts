@@ -19,6 +19,8 @@ export interface PlanOptions {
   readonly doubleQuantization: boolean;
   /** Layers that keep their activations from forward to backward, from 1 on (kept_layers.ts). */
   readonly keptLayers: number;
+  /** Kept layers share the buffers that norms and the gated unit fill again (activation_slabs.ts). Default: false. */
+  readonly remakesActivations?: boolean;
   /** The largest buffer that one kernel can bind. */
   readonly maxTensorBytes: number;
   /** Whether gradients are needed: false for evaluation and generation. */

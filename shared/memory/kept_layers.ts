@@ -12,20 +12,28 @@ import type { LoraPlan } from "./lora_plan.ts";
 import { planMemory } from "./memory_plan.ts";
 import { trainedLayers } from "./trained_layers.ts";
 
+export type Keeping = Required<Pick<PlanOptions, "keptLayers" | "remakesActivations">>;
+
 /**
- * The most layers that a budget lets keep their activations, from 1 to all that a gradient passes.
+ * The most that a budget allows to be kept: all activations of all layers that a gradient passes; else, of as many layers as
+ * possible, all but what norms and the gated unit make again, if that are more layers than with them.
  * @param budgetBytes null: no limit
  */
-export function keptLayersWithin(
+export function keepWithin(
   spec: TransformerSpec,
   lora: LoraPlan,
-  options: Omit<PlanOptions, "keptLayers">,
+  options: Omit<PlanOptions, keyof Keeping>,
   budgetBytes: number | null,
-): number {
+): Keeping {
   const most = trainedLayers(spec, lora);
-  if (budgetBytes === null || !options.training) return most;
-  const bytesWith = (keptLayers: number) => planMemory(spec, lora, { ...options, keptLayers }).totalBytes;
-  const least = bytesWith(1);
-  const eachBytes = bytesWith(2) - least;
-  return Math.max(1, Math.min(most, 1 + Math.floor((budgetBytes - least) / eachBytes)));
+  const whole = { keptLayers: most, remakesActivations: false };
+  if (budgetBytes === null || !options.training) return whole;
+  const [full, lean] = [false, true].map((remakesActivations) => {
+    const bytesWith = (keptLayers: number) =>
+      planMemory(spec, lora, { ...options, keptLayers, remakesActivations }).totalBytes;
+    const least = bytesWith(1);
+    const more = Math.floor((budgetBytes - least) / (bytesWith(2) - least));
+    return { keptLayers: Math.max(1, Math.min(most, 1 + more)), remakesActivations };
+  });
+  return lean!.keptLayers > full!.keptLayers ? lean! : full!;
 }

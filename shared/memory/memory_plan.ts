@@ -8,7 +8,6 @@ import { DYNAMIC_MAP } from "../checkpoint/nf4/nf4_absmax.ts";
 import type { AdapterPart } from "./adapter_parts.ts";
 import type { LoraPlan } from "./lora_plan.ts";
 import {
-  activationSizes,
   adapterSizes,
   allocationSize,
   chunkColumns,
@@ -19,7 +18,9 @@ import {
   type Sizes,
   workspaceSizes,
 } from "./buffer_sizes.ts";
+import { activationSlabs } from "./activation_slabs.ts";
 import { formatBytes } from "./format_bytes.ts";
+import { recomputedShare } from "./layer_products.ts";
 import { adviceOf } from "./memory_plan_advice.ts";
 import { slabsOf, tableBytes, type TableFormat } from "./table_sizes.ts";
 import { trainedLayers } from "./trained_layers.ts";
@@ -51,8 +52,8 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
   const base = baseSizes(spec, options);
   const layers = training ? options.keptLayers : 1;
   const residuals = training ? spec.layerCount + 1 : 2;
-  const activations = activationSizes(spec, lora, maxTokens);
-  const layerBytes = allocated(activations);
+  const slabs = activationSlabs(spec, lora, options);
+  const layerBytes = allocated(slabs.each);
   const workspace = workspaceSizes(spec, lora, options);
   const adapter = adapterSizes(lora, options);
   const advice = adviceOf(spec, lora, options);
@@ -78,8 +79,10 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
     {
       ...advice.activations,
       name: "activations",
-      bytes: layers * layerBytes + residuals * maxTokens * spec.hiddenSize * F32,
-      detail: `${maxTokens} tokens, ${training ? keptDetail(spec, lora, layers, layerBytes) : "one layer's"}`,
+      bytes: layers * layerBytes + allocated(slabs.shared) + residuals * maxTokens * spec.hiddenSize * F32,
+      detail: `${maxTokens} tokens, ${
+        training ? keptDetail(spec, lora, options, layerBytes) : "one layer's"
+      }`,
     },
     {
       ...advice.workspace,
@@ -89,7 +92,7 @@ export function planMemory(spec: TransformerSpec, lora: LoraPlan, options: PlanO
     },
   ];
   const buffers = [
-    ...buffersOf(activations, advice.activations),
+    ...buffersOf({ ...slabs.each, ...slabs.shared }, advice.activations),
     ...buffersOf(workspace, advice.workspace),
     ...adapter.parts.flatMap(({ part, sizes }) => buffersOf(sizes, advice.adapter, nameOfPart(lora, part))),
     ...buffersOf({ "largest linear layer": base.largestLinear }, advice.base),
@@ -154,9 +157,15 @@ function nameOfPart({ layout }: LoraPlan, { firstTensor, endTensor }: AdapterPar
 }
 
 /** Which layers keep their activations, what each one takes, and what it costs that others do not. */
-function keptDetail(spec: TransformerSpec, lora: LoraPlan, kept: number, layerBytes: number): string {
+function keptDetail(
+  spec: TransformerSpec,
+  lora: LoraPlan,
+  { keptLayers: kept, remakesActivations }: PlanOptions,
+  layerBytes: number,
+): string {
   const trained = trainedLayers(spec, lora);
-  const each = `${formatBytes(layerBytes)} each`;
+  const each = `${formatBytes(layerBytes)} each${remakesActivations ? " without norms and gated unit" : ""}`;
   if (kept >= trained) return `all ${trained} layers' are kept, ${each}`;
-  return `${kept} of ${trained} layers' are kept, ${each}, the others computed again`;
+  const share = (100 * recomputedShare(spec, lora)).toFixed(1);
+  return `${kept} of ${trained} layers' are kept, ${each}; each other is computed again, about ${share} % of a step`;
 }

@@ -36,7 +36,7 @@ function commonTraits(config: ConfigJson) {
     activation: "gelu_pytorch_tanh",
     postNorms: true,
     normOffset: 1,
-    // transformers rounds the factor to the embeddings' dtype, which is f32 here whatever the checkpoint stores.
+    // transformers rounds the factor to the embeddings' dtype; they are computed with in f32 here, whatever the checkpoint stores.
     embeddingScale: Math.fround(Math.sqrt(config.hidden_size)),
     attentionScale: 1 / Math.sqrt(config.query_pre_attn_scalar ?? 256),
     logitSoftCap: config.final_logit_softcapping ?? null,

@@ -28,7 +28,7 @@ interface Place<Role> {
   readonly role: Role;
 }
 
-/** Norms and biases stay in f32, and so do the tables: embeddings and output layer. */
+/** Norms and biases stay in f32; the tables, embeddings and output layer, are computed with in f32 (shared/memory/table_sizes.ts). */
 export type ModelTensor =
   | Place<"embeddings" | "head"> & { readonly kind: "table"; readonly layer: null }
   | Place<"finalNorm"> & { readonly kind: "norm"; readonly layer: null }

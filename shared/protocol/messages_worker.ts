@@ -40,6 +40,10 @@ const layoutSchema = z.strictObject({
   parameterCount: z.int().positive(),
 });
 
+/** What the memory plan takes of a GPU, and what it may take; null: unknown, so that allocation decides. */
+const gpuMemorySchema = z.strictObject({ plannedBytes: count, budgetBytes: count.nullable() });
+export type GpuMemoryUse = z.output<typeof gpuMemorySchema>;
+
 const job = { jobId: jobIdSchema, startId: tokenSchema };
 
 /** A worker's progress with the announced job. */
@@ -52,6 +56,7 @@ const workerJobSchema = z.discriminatedUnion("phase", [
     committed: committedSchema,
     /** Of a PiSSA job: SHA-256 of the adapter at its start, which the worker has computed from the base model. */
     pissaDigest: sha256Schema.optional(),
+    gpuMemory: gpuMemorySchema.optional(),
   }),
   z.strictObject({
     phase: z.literal("failed"),
@@ -75,6 +80,8 @@ export const heartbeatSchema = z.strictObject({
   tokensPerSecond: z.number().min(0),
   /** Payload bytes of gradient frames published since the worker joined, failed rounds included. */
   gradientBytesSent: count,
+  /** How often its GPU was reset since the worker's start, unless never. */
+  gpuResets: count.optional(),
   /** The best receive rate of its link in rounds; null before the first one. */
   linkBytesPerSecond: z.number().positive().nullable(),
   job: workerJobSchema.nullable(),

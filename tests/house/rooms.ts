@@ -32,7 +32,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
     job: [".", "model", "python"],
     // A base model on disk, NF4 as bitsandbytes has it, and an adapter merged into it: workers load, quantise and measure,
     // exports write.
-    checkpoint: [".", "job", "model"],
+    checkpoint: [".", "job", "model", "std"],
     // What a fine-tune takes on a GPU: workers allocate by it, the coordinator tells it before anything is rented.
     memory: [".", "job", "model", "checkpoint"],
     data: [".", "std", "python", "job"],

@@ -86,6 +86,9 @@ Deno.test("what a worker measures are the values in the export's files, bit by b
       assert(stored.length > 10);
       for (const { name, shape } of stored) {
         assertEquals(await here.readTensor(name, shape), await there.readTensor(name, shape), name);
+        const bytes = await bytesIn(there.readPieces(name, shape));
+        assertEquals(await bytesIn(here.readPieces(name, shape)), bytes, name);
+        assertEquals(here.dtypeOf(name), there.dtypeOf(name));
       }
     }
   } finally {
@@ -138,3 +141,10 @@ Deno.test("a merge into the NF4 base answers as the trained model, one into the 
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** What comes in pieces, each of which is valid until the next one. */
+async function bytesIn(pieces: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<Uint8Array> {
+  const kept: Uint8Array<ArrayBuffer>[] = [];
+  for await (const piece of pieces) kept.push(piece.slice());
+  return new Uint8Array(await new Blob(kept).arrayBuffer());
+}

@@ -26,16 +26,16 @@ const BUDGETS: Readonly<Record<string, Budget>> = {
     ...{ teraflop: 13, gigabytes: 80, tokensPerSecond: 2230 },
   },
   "--model llama2-7b --card rtx3090 --memory-budget-mib 22528": {
-    ...{ dispatches: 2914, submits: 52, firstSubmits: 1080, longestSubmitMs: 110 },
-    ...{ teraflop: 61.6, gigabytes: 268, tokensPerSecond: 488 },
+    ...{ dispatches: 2975, submits: 52, firstSubmits: 1080, longestSubmitMs: 110 },
+    ...{ teraflop: 60.9, gigabytes: 277, tokensPerSecond: 491 },
   },
   "--model llama3-8b --card rtx3090": {
-    ...{ dispatches: 3061, submits: 62, firstSubmits: 1080, longestSubmitMs: 110 },
-    ...{ teraflop: 74.2, gigabytes: 298, tokensPerSecond: 409 },
+    ...{ dispatches: 2994, submits: 60, firstSubmits: 1030, longestSubmitMs: 110 },
+    ...{ teraflop: 70.6, gigabytes: 297, tokensPerSecond: 427 },
   },
   "--model llama2-7b --card rtx3090 --lora-r 256": {
-    ...{ dispatches: 3236, submits: 60, firstSubmits: 1490, longestSubmitMs: 110 },
-    ...{ teraflop: 75.2, gigabytes: 314, tokensPerSecond: 407 },
+    ...{ dispatches: 3064, submits: 57, firstSubmits: 1410, longestSubmitMs: 110 },
+    ...{ teraflop: 69.1, gigabytes: 300, tokensPerSecond: 440 },
   },
   "--model llama3-70b --card h200": {
     ...{ dispatches: 7223, submits: 290, firstSubmits: 3010, longestSubmitMs: 110 },

@@ -24,6 +24,12 @@ export interface FleetInMemoryOptions extends ToyJobOptions {
   readonly limits?: Limits;
   /** Overrides for a worker's engine. */
   readonly engineOf?: (worker: string) => Partial<ToyEngineOptions>;
+  /** A worker's engine; null, or left out: the toy. */
+  readonly makeEngine?: (
+    worker: string,
+    toy: ToyEngineOptions,
+    tell: Parameters<AgentOptions["newEngine"]>[0],
+  ) => Engine | null;
   readonly onCheckpoint?: CoordinatorInMemoryOptions["onCheckpoint"];
   /** Wraps a worker's connections; `purpose` is "control" or "gradients". */
   readonly busOf?: (worker: string, bus: Bus, purpose: string) => Bus;
@@ -109,15 +115,17 @@ function engineOptions(
   const [least, most] = fleet.computeMs;
   const pace = least + random.uniform() * (most - least);
   return {
-    newEngine: () =>
-      createToyEngine({
+    newEngine: (tell) => {
+      const toy: ToyEngineOptions = {
         clock: link.clock,
         delayMs: (call) =>
           call === "computeGradient" || call === "evaluate"
             ? Math.round(pace * (0.8 + 0.4 * random.uniform()))
             : 0,
         ...fleet.engineOf?.(id),
-      }),
+      };
+      return fleet.makeEngine?.(id, toy, tell) ?? createToyEngine(toy);
+    },
     engineLimits: { allowCpu: true, memoryBudgetBytes: null },
     findBaseModel: (_reply, announced) => Promise.resolve(announced.modelFolder),
     writeCheckpoint: async (_reply, engine, announced, step) => {

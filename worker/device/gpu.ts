@@ -4,6 +4,7 @@
  * Memory is allocated once, before the first step, and freed by `close`: left to the garbage collector, Deno does not
  * return GPU memory in time.
  */
+import { systemClock } from "../../shared/clock.ts";
 import { ErrorScopes } from "./error_scopes.ts";
 import { type GpuOptions, openDevice, type OpenedDevice } from "./open_device.ts";
 import { GpuMemory } from "./gpu_memory.ts";
@@ -55,8 +56,15 @@ export class Gpu extends GpuMemory {
   }
 
   get #readback(): ReadbackParts {
-    const check = (attempt: string) => this.throwIfFailed(attempt);
-    return { device: this.#device, submits: this.pass.submits, check };
+    return {
+      device: this.#device,
+      errors: this.#errors,
+      submits: this.pass.submits,
+      check: (attempt) => this.throwIfFailed(attempt),
+      failureOf: (thrown, attempt) =>
+        this.#errors.failureOf(thrown, `${attempt} failed on ${this.description}`),
+      watch: this.isCpu ? null : systemClock,
+    };
   }
 
   /** Reads several tensors with one wait: Deno sleeps 10 ms for each. */
@@ -85,7 +93,7 @@ export class Gpu extends GpuMemory {
 
   /**
    * Throws the first error since the last call.
-   * @throws LoraFleetError `does_not_fit` if memory ran out, else `gpu_failure`
+   * @throws LoraFleetError `does_not_fit` if memory ran out, else `gpu_failure`: a `GpuReset` if a new device may work
    */
   async throwIfFailed(attempt: string): Promise<void> {
     const failure = await this.#errors.take(`${attempt} failed on ${this.description}`);

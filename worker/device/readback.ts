@@ -1,18 +1,30 @@
 /** Copies tensors back to main memory through a buffer that both sides can see. */
+import type { Clock } from "../../shared/clock.ts";
+import type { ErrorScopes } from "./error_scopes.ts";
 import type { Submits } from "./submits/submits.ts";
 import type { GpuTensor } from "./tensor.ts";
 
 export interface ReadbackParts {
   readonly device: GPUDevice;
   /** Learns from what was measured of the submits before. */
-  readonly submits: Pick<Submits, "measuredBytes" | "resolve" | "learn">;
+  readonly submits: Pick<Submits, "expectedMs" | "measuredBytes" | "resolve" | "learn">;
+  readonly errors: Pick<ErrorScopes, "isLost">;
   /** Throws if a command failed, naming the attempt. */
   readonly check: (attempt: string) => Promise<void>;
+  /** What becomes of what WebGPU itself threw during the attempt. */
+  readonly failureOf: (thrown: unknown, attempt: string) => Promise<Error>;
+  /** Null: the device cannot be lost. */
+  readonly watch: Clock | null;
 }
+
+/** How often a lost device is looked for. */
+const LOOK_MS = 20;
+/** Of the time that the submits are expected to take; a GPU that is faster must not wait for us. */
+const WATCHED_SHARE = 0.8;
 
 /** Hands `use` the bytes of all tensors, one after the other; they are valid until it returns. */
 export async function withMapped<T>(
-  { device, submits, check }: ReadbackParts,
+  { device, submits, errors, check, failureOf, watch }: ReadbackParts,
   tensors: readonly GpuTensor[],
   use: (bytes: Uint8Array<ArrayBuffer>) => T,
 ): Promise<T> {
@@ -30,13 +42,36 @@ export async function withMapped<T>(
     }
     submits.resolve(encoder, staging, byteLength);
     device.queue.submit([encoder.finish()]);
-    await check(`Computing "${labels}"`);
-    await staging.mapAsync(GPUMapMode.READ);
+    const attempt = `Computing "${labels}"`;
+    if (watch !== null) await watchFor(submits.expectedMs * WATCHED_SHARE, device, errors, watch);
+    await check(attempt);
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (thrown) {
+      throw await failureOf(thrown, attempt);
+    }
     const mapped = staging.getMappedRange();
     submits.learn(mapped.slice(byteLength), byteLength);
     return use(new Uint8Array(mapped, 0, byteLength));
   } finally {
     staging.destroy();
+  }
+}
+
+/**
+ * Lets time pass while the GPU computes, and looks for its loss. If a device is lost while `mapAsync` waits for it, Deno ends the
+ * process (`device_poll(…).unwrap()` in its ext/webgpu/buffer.rs); an empty submit merely fails.
+ */
+async function watchFor(
+  milliseconds: number,
+  { queue }: GPUDevice,
+  errors: Pick<ErrorScopes, "isLost">,
+  time: Clock,
+): Promise<void> {
+  const end = time.now() + milliseconds;
+  while (!errors.isLost && time.now() + LOOK_MS <= end) {
+    await time.sleep(LOOK_MS);
+    queue.submit([]);
   }
 }
 

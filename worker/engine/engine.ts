@@ -58,6 +58,8 @@ export interface LoadedEngine {
   /** The memory plan as text, for the log. */
   readonly planText: string;
   readonly plannedBytes: number;
+  /** What the plan may take of the GPU's memory; null, or left out: unknown. */
+  readonly budgetBytes?: number | null;
   /** What went wrong without stopping the load: a damaged cache, a full disk. */
   readonly warnings?: readonly string[];
 }

@@ -10,6 +10,10 @@ export type EngineCall = {
 /** What somebody should read, beside the answers: a sentence for the log. */
 export interface EngineNote {
   readonly note: string;
+  /** The GPU was reset. */
+  readonly isReset?: boolean;
+  /** The GPU resets again and again: the worker must end. */
+  readonly isBroken?: boolean;
 }
 
 export type EngineAnswer =

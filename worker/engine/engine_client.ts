@@ -13,11 +13,11 @@ interface Caller {
  * Starts the engine thread. Calls run in order; the large arrays of a call are transferred, so the caller must not use them
  * afterwards. When the thread dies, pending and later calls fail with `gpu_failure`; after `close` they fail with `conflict`.
  * @param script the thread's module; tests pass their own
- * @param tell gets what the engine has to say beside its answers: a sentence for the log
+ * @param tell gets what the engine has to say beside its answers
  */
 export function startEngineThread(
   script: URL = new URL("./engine_thread.ts", import.meta.url),
-  tell: (note: string) => void = () => {},
+  tell: (note: EngineNote) => void = () => {},
 ): Engine {
   const thread = new Worker(script, { type: "module", name: "engine" });
   const waiting = new Map<number, Caller>();
@@ -33,7 +33,7 @@ export function startEngineThread(
   }
 
   thread.onmessage = ({ data }: MessageEvent<EngineAnswer | EngineNote>) => {
-    if ("note" in data) tell(data.note);
+    if ("note" in data) tell(data);
     else settle(waiting, data);
   };
   thread.onerror = (event) => {

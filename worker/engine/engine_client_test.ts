@@ -20,6 +20,17 @@ Deno.test("a call reaches the thread with its name and arguments, and the answer
   await engine.close();
 });
 
+Deno.test("what the thread has to say beside its answers is told before the answer comes", async () => {
+  const notes: string[] = [];
+  const told = threadOf(
+    `self.postMessage({ note: "less memory" }); answer({ ok: true, value: call.method });`,
+  );
+  const engine = startEngineThread(told, ({ note }) => notes.push(note));
+  assertEquals<unknown>(await engine.commit(), "commit");
+  assertEquals(notes, ["less memory"]);
+  await engine.close();
+});
+
 Deno.test("an error crosses with its code, message and param", async () => {
   const error = { code: "does_not_fit", message: "too large", param: "lora.r" };
   const engine = startEngineThread(threadOf(`

@@ -2,10 +2,11 @@
 /** The engine's thread. Deno's `mapAsync` blocks the waiting thread, so network and heartbeat live in the main thread. */
 import { buffersIn, failureOf } from "../async/thread_messages.ts";
 import type { EngineAnswer, EngineCall, EngineNote } from "./engine_calls.ts";
+import { ResettingEngine } from "./resetting_engine.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
-const tell = (note: string) => self.postMessage({ note } satisfies EngineNote);
-const engine = new TrainingEngine({ tell });
+const tell = (note: EngineNote) => self.postMessage(note);
+const engine = new ResettingEngine(new TrainingEngine({ tell: (note) => tell({ note }) }), { tell });
 let last: Promise<void> = Promise.resolve();
 
 /** Calls run one at a time, in order of arrival. */

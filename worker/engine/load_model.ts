@@ -38,7 +38,8 @@ export async function loadModel(
     if (model.givenBytes !== null) await budgets.correct(spec, gpu, model.givenBytes);
     const host = planHostMemory(model.spec, model.lora, navigator.hardwareConcurrency);
     const hostText = formatHostMemory(host, gpu.isCpu ? model.plannedBytes : null);
-    return { model, pissa, linears, planText: `${model.planText}\n${hostText}` };
+    const { memoryBudgetBytes: budgetBytes } = budget;
+    return { model, pissa, linears, budgetBytes, planText: `${model.planText}\n${hostText}` };
   } catch (thrown) {
     if (isOutOfMemory(thrown)) await budgets.forget(spec, gpu);
     throw thrown;

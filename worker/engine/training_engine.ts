@@ -20,14 +20,8 @@ import { ShownAdapter } from "./shown_adapter.ts";
 import { turnOfEventLoop } from "../async/turn.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
-import type {
-  Engine,
-  EngineSpec,
-  EvaluationResult,
-  LoadedEngine,
-  MicroBatchResult,
-  UpdateResult,
-} from "./engine.ts";
+import type { ReopenableEngine } from "./resetting_engine.ts";
+import type { EngineSpec, EvaluationResult, LoadedEngine, MicroBatchResult, UpdateResult } from "./engine.ts";
 
 interface Loaded {
   readonly spec: EngineSpec;
@@ -45,7 +39,7 @@ export interface TrainingEngineOptions {
   readonly open?: typeof openDevice;
 }
 
-export class TrainingEngine implements Engine {
+export class TrainingEngine implements ReopenableEngine {
   readonly #tell: (note: string) => void;
   readonly #open: typeof openDevice;
   readonly #budgets: GpuBudgets;
@@ -61,14 +55,13 @@ export class TrainingEngine implements Engine {
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     await this.close();
     const gpu = this.#gpu = await Gpu.open({ allowCpu: spec.allowCpu }, this.#open);
-    const parts = await loadModel(spec, gpu, this.#budgets).catch(async (thrown) => {
-      await this.close(); // or the GPU would keep the uploaded part
-      throw thrown;
-    });
+    const loading = loadModel(spec, gpu, this.#budgets);
+    loading.catch(() => this.close()); // or the GPU would keep the uploaded part
+    const parts = await loading;
     const { model, pissa } = parts;
     const { layout } = model.lora;
     const pissaStart = pissa === null ? null : await pissa.start();
-    const state = new OptimizerState(layout);
+    const state = new OptimizerState(layout, { tell: this.#tell });
     const digest = await state.begin(
       pissaStart ?? initialAdapter(layout, spec.seed, spec.lora.init_lora_weights),
     );
@@ -76,6 +69,14 @@ export class TrainingEngine implements Engine {
     this.#loaded = { spec, gpu, model, state, shown, pissaStart };
     shown.show(state.adapter);
     return { ...factsOf(parts, pissaStart), digest, gpuDescription: gpu.description };
+  }
+
+  async reopen(submitTargetMs: number): Promise<void> {
+    const before = this.#ready();
+    this.#gpu?.close();
+    const gpu = this.#gpu = await Gpu.open({ ...before.spec, submitTargetMs }, this.#open);
+    const { model } = await loadModel(before.spec, gpu, this.#budgets);
+    this.#loaded = { ...before, gpu, model, shown: new ShownAdapter(model.flat) };
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult> {
@@ -86,9 +87,8 @@ export class TrainingEngine implements Engine {
       flat.encodeMaxAbs();
       return gpu.readAll([workspace.loss, flat.maxBits]);
     });
-    const [lossSum, correctCount] = new Float32Array(loss!);
-    const counts = { labelCount: labelWeight(batch), correctCount: correctCount! };
-    return { lossSum: lossSum!, ...counts, maxAbs: new Float32Array(maxAbs!) };
+    const [lossSum = NaN, correctCount = NaN] = new Float32Array(loss!);
+    return { lossSum, labelCount: labelWeight(batch), correctCount, maxAbs: new Float32Array(maxAbs!) };
   }
 
   async gradientDigest(): Promise<string> {
@@ -168,11 +168,7 @@ export class TrainingEngine implements Engine {
   }
 
   async writeAdapter(folder: string, baseModelName: string): Promise<void> {
-    const { model: { lora: { layout } }, spec: { lora }, state, pissaStart } = this.#ready();
-    const result = pissaStart === null
-      ? { tensors: tensorsOf(layout, state.adapter), lora }
-      : pissaResult(layout, lora, state.adapter, pissaStart);
-    await writeAdapter(folder, { ...result, baseModelName });
+    await writeResult(this.#ready(), folder, baseModelName);
   }
 
   async close(): Promise<void> {
@@ -196,17 +192,28 @@ export class TrainingEngine implements Engine {
 
 /** What the engine reports of a load, but for digest and GPU. */
 function factsOf(
-  { model, pissa, linears, planText }: Awaited<ReturnType<typeof loadModel>>,
+  { model, pissa, linears, planText, budgetBytes }: Awaited<ReturnType<typeof loadModel>>,
   pissaStart: Float32Array | null,
 ): Omit<LoadedEngine, "digest" | "gpuDescription"> {
   const { plannedBytes, lora: { layout } } = model;
   const texts = [planText, pissa?.text() ?? null, linears.text].filter((text) => text !== null);
   return {
-    ...{ layout, plannedBytes, planText: texts.join("\n") },
+    ...{ layout, plannedBytes, budgetBytes, planText: texts.join("\n") },
     ...linears.warnings.length > 0 && { warnings: linears.warnings },
     ...pissaStart !== null &&
       { pissaDigest: createHash("sha256").update(bytesOf(pissaStart)).digest("hex") },
   };
+}
+
+async function writeResult(
+  { model: { lora: { layout } }, spec: { lora }, state, pissaStart }: Loaded,
+  folder: string,
+  baseModelName: string,
+): Promise<void> {
+  const result = pissaStart === null
+    ? { tensors: tensorsOf(layout, state.adapter), lora }
+    : pissaResult(layout, lora, state.adapter, pissaStart);
+  await writeAdapter(folder, { ...result, baseModelName });
 }
 
 /** Computes with the committed adapter, and again with fewer kept layers if memory runs out. */

@@ -2,8 +2,8 @@
  * A worker's life in the fleet: join, heartbeats, membership, the job, leaving (docs/protocol.md). It reads neither the
  * environment nor the system clock, so that a whole fleet can run in one process.
  */
-import { LoraFleetError, messageOf } from "../../shared/errors.ts";
-import type { JobAnnouncement, MemberRef } from "../../shared/protocol/messages_coordinator.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
+import type { JobAnnouncement, MemberRef, Welcome } from "../../shared/protocol/messages_coordinator.ts";
 import type { Heartbeat } from "../../shared/protocol/messages_worker.ts";
 import { createChange } from "../async/change.ts";
 import { JobHost, type JobHostOptions } from "../job/job_host.ts";
@@ -12,6 +12,7 @@ import { type Connection, CoordinatorLink, type CoordinatorLinkOptions } from ".
 import { Drain } from "./drain.ts";
 import { type EventLoopGap, measureEventLoopGap } from "./event_loop_gap.ts";
 import { listenToFleet } from "./fleet_feed.ts";
+import { GpuHealth, leavingReason } from "./gpu_health.ts";
 import { startHeartbeats } from "./heartbeat.ts";
 import { sayGoodbye, sayHello } from "./hello.ts";
 import type { JoinReply } from "./join.ts";
@@ -47,7 +48,7 @@ export function startAgent(options: AgentOptions): Agent {
 }
 
 export class Agent {
-  /** Resolves when the worker has left; rejects with code `unauthorized` or `conflict` if it cannot stay. */
+  /** Resolves when the worker has left; rejects if it cannot stay: `unauthorized`, `conflict`, `gpu_failure` (gpu_health.ts). */
   readonly ended: Promise<void>;
   readonly #options: AgentOptions;
   readonly #change = createChange();
@@ -58,6 +59,7 @@ export class Agent {
   readonly #telemetry: Telemetry;
   readonly #host: JobHost;
   readonly #measuring: Measuring;
+  readonly #gpu: GpuHealth;
   #isMember = false;
   /** Sends a heartbeat at once. */
   #beat = () => {};
@@ -69,6 +71,7 @@ export class Agent {
     this.#link = new CoordinatorLink({ ...options, signal: this.#stopping.signal });
     this.#drain = new Drain(clock, limits);
     this.#telemetry = new Telemetry(clock);
+    this.#gpu = new GpuHealth(this.#telemetry);
     this.#host = new JobHost({
       ...options,
       telemetry: this.#telemetry,
@@ -79,11 +82,11 @@ export class Agent {
         this.#change.notify();
       },
       onProgress: () => this.#change.notify(),
+      onEngineNote: (note) => this.#gpu.hear(note),
     });
     this.#measuring = measuringOf(options, this.#link, this.#host);
     this.ended = this.#run();
-    // So that a rejection before anything awaits `ended` is not unhandled.
-    this.ended.catch(() => {});
+    this.ended.catch(() => {}); // so that a rejection before anything awaits it is not unhandled
   }
 
   get isIdle(): boolean {
@@ -108,9 +111,11 @@ export class Agent {
   async #run(): Promise<void> {
     const living = this.#live();
     try {
-      await Promise.race([living, this.#link.keepToken()]);
+      await Promise.race([living, this.#link.keepToken(), this.#gpu.broken]);
     } catch (thrown) {
-      if (!this.#stopping.signal.aborted) throw thrown;
+      if (this.#stopping.signal.aborted) return;
+      this.#stopping.abort(thrown);
+      throw thrown;
     } finally {
       this.#beat = () => {};
       this.#stopping.abort();
@@ -145,9 +150,7 @@ export class Agent {
       if (welcome === "left") return welcome;
       if (welcome === null && fleet.silentMs > limits.coordinatorSilentMs) return "moved";
       if (welcome === null) continue;
-      if (welcome.type === "refused") {
-        throw new LoraFleetError("conflict", `the coordinator refuses this worker: ${welcome.reason}`);
-      }
+      assertAdmitted(welcome);
       log("info", `joined as ${worker} (${name}, ${gpu})`);
       const stay = () =>
         stayMember({
@@ -183,7 +186,7 @@ export class Agent {
       if (outcome === "left") await leave("drained");
       return outcome;
     } catch (thrown) {
-      await leave(this.#stopping.signal.aborted ? "stopped" : messageOf(thrown)).catch(() => {});
+      await leave(leavingReason(this.#stopping.signal, thrown)).catch(() => {});
       throw thrown;
     } finally {
       this.#isMember = false;
@@ -193,6 +196,12 @@ export class Agent {
       this.#measuring.join(null);
     }
   }
+}
+
+/** @throws LoraFleetError `conflict` */
+function assertAdmitted(welcome: Welcome): asserts welcome is Extract<Welcome, { type: "welcome" }> {
+  if (welcome.type === "welcome") return;
+  throw new LoraFleetError("conflict", `the coordinator refuses this worker: ${welcome.reason}`);
 }
 
 /** What is announced concerns both: a job comes before a measurement. */

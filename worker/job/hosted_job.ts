@@ -84,7 +84,7 @@ export function workerJobOf(
   if (loaded === null || !isServing) return { phase: "loading", jobId, startId };
   const { tensors, elementCount, parameterCount } = loaded.layout;
   const layout = { tensorCount: tensors.length, elementCount, parameterCount };
-  const { held: { committed }, pissaDigest } = loaded;
+  const { held: { committed }, pissaDigest, gpuMemory } = loaded;
   const pissa = pissaDigest === undefined ? {} : { pissaDigest };
-  return { phase: "loaded", jobId, startId, layout, committed, ...pissa };
+  return { phase: "loaded", jobId, startId, layout, committed, ...pissa, gpuMemory };
 }

@@ -2,8 +2,10 @@
 import { messageOf } from "../../shared/errors.ts";
 import { logAbout } from "../../shared/log.ts";
 import type { JobAnnouncement } from "../../shared/protocol/messages_coordinator.ts";
+import type { GpuMemoryUse } from "../../shared/protocol/messages_worker.ts";
 import type { Runtime } from "../async/runtime.ts";
 import type { Engine, EngineSpec, StepEngine } from "../engine/engine.ts";
+import type { EngineNote } from "../engine/engine_calls.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { LocalStepsEngine } from "../local_steps/local_steps_engine.ts";
 import { weightsHash } from "../files/linears/weights_hash.ts";
@@ -13,7 +15,9 @@ import { innerLoopWork, microBatchWork, type WorkKind } from "../step/work_kinds
 
 export interface JobLoaderOptions extends Runtime {
   /** A fresh engine for each job: closing the old one frees all its memory and recovers from GPU failures. */
-  readonly newEngine: () => Engine;
+  readonly newEngine: (tell: (note: EngineNote) => void) => Engine;
+  /** Called after a note was logged. */
+  readonly onEngineNote?: (note: EngineNote) => void;
   readonly engineLimits: Pick<EngineSpec, "allowCpu" | "memoryBudgetBytes" | "gpuMemoryFile" | "nf4Cache">;
   /** Returns a folder with the job's base model and nothing else. */
   readonly findBaseModel: (job: JobAnnouncement, signal: AbortSignal) => Promise<string>;
@@ -25,6 +29,7 @@ export interface LoadedJob {
   readonly layout: GradientLayout;
   /** As in `LoadedEngine`. */
   readonly pissaDigest?: string | undefined;
+  readonly gpuMemory: GpuMemoryUse;
   held: HeldState;
 }
 
@@ -47,7 +52,7 @@ export class JobLoader {
     log("info", `loading ${modelFolder}`);
     const { engine, work } = this.#trainerFor(job);
     this.#engine = engine;
-    const { layout, digest, planText, pissaDigest, warnings = [] } = await engine.load({
+    const { layout, digest, planText, pissaDigest, warnings = [], ...memory } = await engine.load({
       modelFolder,
       ...job.engine,
       ...engineLimits,
@@ -57,7 +62,13 @@ export class JobLoader {
     log("info", `job ${job.jobId} is loaded: ${layout.parameterCount} LoRA parameters\n${planText}`);
     const plan = planLine(job);
     if (plan !== null) log("info", `job ${job.jobId}: ${plan}`);
-    return { engine, work, layout, pissaDigest, held: { committed: { step: 0, digest }, pending: null } };
+    const { plannedBytes, budgetBytes = null } = memory;
+    const gpuMemory = {
+      plannedBytes: Math.round(plannedBytes),
+      budgetBytes: budgetBytes && Math.round(budgetBytes),
+    };
+    const held: HeldState = { committed: { step: 0, digest }, pending: null };
+    return { engine, work, layout, pissaDigest, gpuMemory, held };
   }
 
   async close(): Promise<void> {
@@ -68,8 +79,15 @@ export class JobLoader {
     await old?.close().catch(warn);
   }
 
-  #trainerFor({ localSteps, optimizer }: JobAnnouncement): { engine: StepEngine; work: WorkKind } {
-    const engine = this.#options.newEngine();
+  #hear(note: EngineNote, { jobId: job }: JobAnnouncement): void {
+    const { log, onEngineNote } = this.#options;
+    log(note.isBroken ? "error" : "warn", note.note, { job });
+    onEngineNote?.(note);
+  }
+
+  #trainerFor(job: JobAnnouncement): { engine: StepEngine; work: WorkKind } {
+    const engine = this.#options.newEngine((note) => this.#hear(note, job));
+    const { localSteps, optimizer } = job;
     if (localSteps === null) return { engine, work: microBatchWork(engine) };
     const { exponentHeadroomBits: headroomBits, exponentKeptShare: keptShare } = this.#options.limits;
     const outer = new LocalStepsEngine(engine, { optimizer, outer: localSteps, headroomBits, keptShare });

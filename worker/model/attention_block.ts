@@ -25,22 +25,26 @@ export type Attend = (
 
 /** kept.middle [T, hidden], from the residual stream `input` [T, hidden], which stays unchanged. */
 export function encodeAttentionBlock(at: LayerPass, input: GpuTensor, attend: Attend): void {
-  const { context, layer, kept } = at;
-  const { pass, spec, rows } = context;
-  const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
-  const { attentionInput: y, attentionRstd: rstd } = kept;
-  encodeRmsNorm(pass, { x: input, weight: layer.norms.attentionNorm, y, rstd, rows, columns, epsilon });
+  const { context: { spec }, kept } = at;
+  encodeAttentionNorm(at, input);
   if (spec.fusedProjections) {
-    projectApart(at, "queryKeyValue", y, headParts(spec, kept.query, kept.key, kept.value));
+    projectApart(at, "queryKeyValue", kept.attentionInput, headParts(spec, kept.query, kept.key, kept.value));
   } else {
     projectHeads(at, "query");
     projectHeads(at, "key");
-    project(at, "value", y, kept.value);
+    project(at, "value", kept.attentionInput, kept.value);
   }
   rotate(at, kept.query, spec.headCount, false);
   rotate(at, kept.key, spec.kvHeadCount, false);
   attend(kept.query, kept.key, kept.value, kept.attentionOutput, kept.attentionLse);
   projectToStream(at, "output", kept.attentionOutput, input, kept.middle);
+}
+
+/** kept.attentionInput: RMSNorm of the residual stream `input` [T, hidden]. */
+export function encodeAttentionNorm({ context, layer, kept }: LayerPass, input: GpuTensor): void {
+  const { pass, spec: { hiddenSize: columns, rmsNormEpsilon: epsilon }, rows } = context;
+  const { attentionInput: y, attentionRstd: rstd } = kept;
+  encodeRmsNorm(pass, { x: input, weight: layer.norms.attentionNorm, y, rstd, rows, columns, epsilon });
 }
 
 /** workspace.dHidden, the gradient of `middle`, becomes the gradient of `input`. */

@@ -4,6 +4,7 @@
  * is the last one computed in it.
  */
 import { LoraFleetError } from "../../shared/errors.ts";
+import type { ActivationSlabs } from "../../shared/memory/activation_slabs.ts";
 import type { Sizes } from "../../shared/memory/buffer_sizes.ts";
 import { isOutOfMemory } from "../device/error_scopes.ts";
 import type { Gpu } from "../device/gpu.ts";
@@ -14,7 +15,7 @@ import type { Activations } from "./pass_context.ts";
 const GIVEN_BACK = 0.05;
 
 export interface WantedActivations {
-  readonly sizes: Sizes;
+  readonly slabs: ActivationSlabs;
   readonly layerCount: number;
   /** Slabs, at least one. */
   readonly count: number;
@@ -25,6 +26,7 @@ export interface WantedActivations {
 export class KeptActivations {
   readonly #gpu: Gpu;
   readonly #wanted: WantedActivations;
+  /** With what they share. */
   readonly #slabs: Activations[] = [];
   #shortfall: { readonly text: string; readonly givenBytes: number } | null = null;
 
@@ -39,12 +41,13 @@ export class KeptActivations {
    */
   static async allocate(gpu: Gpu, wanted: WantedActivations): Promise<KeptActivations> {
     const kept = new KeptActivations(gpu, wanted);
+    const shared = allocateAll(gpu, wanted.slabs.shared);
     while (kept.count < wanted.count) {
-      const slab = allocateAll(gpu, wanted.sizes);
+      const slab = allocateAll(gpu, wanted.slabs.each);
       const failure = await gpu.throwIfFailed(`Allocating the activations of ${kept.count + 1} layers`)
         .catch((thrown) => thrown);
       if (failure === undefined) {
-        kept.#slabs.push(slab as Activations);
+        kept.#slabs.push({ ...slab, ...shared } as unknown as Activations);
         continue;
       }
       gpu.free(Object.values(slab));
@@ -75,9 +78,14 @@ export class KeptActivations {
     return this.#slabs[Math.max(0, layer - this.#shared)]!;
   }
 
-  /** Whether the forward's activations are still there when the backward pass reaches a layer. */
+  /** Whether the forward's activations are still there when the backward pass reaches a layer, but for what is made again. */
   isKept(layer: number): boolean {
     return layer >= this.#shared;
+  }
+
+  /** Whether norms and gated unit of a kept layer are to be made again: the last layer's are still there. */
+  isRemade(layer: number): boolean {
+    return "mlpInner" in this.#wanted.slabs.shared && layer !== this.#wanted.layerCount - 1;
   }
 
   /**
@@ -96,12 +104,19 @@ export class KeptActivations {
   }
 
   #giveBack(bytes: number): void {
-    const each = Object.values(this.#slabs[0]!).reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const each = this.#ownOf(this.#slabs[0]!).reduce((sum, { byteLength }) => sum + byteLength, 0);
     this.#truncate(Math.max(1, this.count - Math.ceil(bytes / each)));
   }
 
   #truncate(count: number): void {
-    for (const slab of this.#slabs.splice(count)) this.#gpu.free(Object.values(slab));
+    for (const slab of this.#slabs.splice(count)) this.#gpu.free(this.#ownOf(slab));
+  }
+
+  /** The tensors of a slab without those that all share. */
+  #ownOf(slab: Activations): GpuTensor[] {
+    return Object.entries(slab).flatMap(([name, tensor]) =>
+      name in this.#wanted.slabs.each && tensor !== undefined ? [tensor] : []
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { brokenModel } from "../../tests/golden/broken_model.ts";
 import { flattenTensors, loadLadderCase, unflattenTensors } from "../../tests/golden/golden.ts";
-import { GOLDEN_MAX_TOKENS, gradientOf } from "../../tests/golden/golden_model.ts";
+import { GOLDEN_MAX_TOKENS, gradientOf, loadGoldenModel } from "../../tests/golden/golden_model.ts";
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";
@@ -58,6 +58,10 @@ Deno.test("loss, gradient and residual streams have the same bits with any numbe
     assertEquals(model.keptLayers, keptLayers);
     assertEquals(await passOf(model), expected, `${keptLayers} layers`);
   }
+  for (const keptLayers of [1, 2, LAYERS - 1, LAYERS]) {
+    const lean = await load(gpu, folder.folder, { keptLayers, remakesActivations: true });
+    assertEquals(await passOf(lean), expected, `${keptLayers} layers, norms and gated unit made again`);
+  }
   const model = await load(gpu, folder.folder);
   assertEquals(model.keptLayers, LAYERS);
   for (const left of [2, 1]) {
@@ -66,6 +70,18 @@ Deno.test("loss, gradient and residual streams have the same bits with any numbe
   }
   assertEquals(model.keepFewerLayers(), false);
 });
+
+for (const name of ["gemma2_caps", "qwen3_tied", "phi3_longrope", "llama_biased"] as const) {
+  Deno.test(`${name}: norms and gated unit that are made again change no bit`, async () => {
+    const golden = loadLadderCase(name);
+    const whole = await loadGoldenModel(golden, { keptLayers: "all" });
+    const lean = await loadGoldenModel(golden, { keptLayers: 2, remakesActivations: true });
+    assert(lean.plannedBytes < whole.plannedBytes);
+    for (const { batch } of golden.batches) {
+      assertEquals(await gradientOf(lean, batch), await gradientOf(whole, batch));
+    }
+  });
+}
 
 Deno.test("a GPU with less memory than planned keeps the layers that fit, says so, and computes the same bits", async () => {
   await using folder = await deepModel();

@@ -11,10 +11,9 @@ import { type Attend, attendWithin } from "./attention_block.ts";
 import { bindLayers } from "./bind_layers.ts";
 import { encodeEmbeddings } from "./residual_stream.ts";
 import { encodeHeadInput, encodeLoss, encodeLossBackward, readLogits, readLoss } from "./head.ts";
-import { encodeLayer, encodeLayerBackward } from "./layer.ts";
+import { encodeLayer, encodeLayerBackward, encodeNormsAndUnit } from "./layer.ts";
 import { type LoraPlan, planLora } from "../../shared/memory/lora_plan.ts";
 import {
-  activationSizes,
   chunkColumns,
   headRowsOf,
   loraInnerStride,
@@ -23,7 +22,8 @@ import {
 import { formatBytes } from "../../shared/memory/format_bytes.ts";
 import { storedTableFormats } from "../../shared/memory/table_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
-import { keptLayersWithin } from "../../shared/memory/kept_layers.ts";
+import { activationSlabs } from "../../shared/memory/activation_slabs.ts";
+import { keepWithin } from "../../shared/memory/kept_layers.ts";
 import { planMemory } from "../../shared/memory/memory_plan.ts";
 import { lowestTrainedLayer, trainedLayers } from "../../shared/memory/trained_layers.ts";
 import { KeptActivations } from "./kept_activations.ts";
@@ -158,6 +158,7 @@ export class LanguageModel {
     for (let index = last; index >= this.#lowestTrained; index--) {
       const at = this.layerAt(context, index);
       if (!this.#activations.isKept(index)) encodeLayer(at, this.residual(index), null, attendWithin(at));
+      else if (this.#activations.isRemade(index)) encodeNormsAndUnit(at, this.residual(index));
       encodeLayerBackward(at, this.residual(index));
     }
   }
@@ -238,7 +239,7 @@ async function loadParts(
   const buffers = allocateBuffers(gpu, spec, lora, options);
   await gpu.throwIfFailed("Allocating the memory plan");
   const activations = await KeptActivations.allocate(gpu, {
-    sizes: activationSizes(spec, lora, options.maxTokens),
+    slabs: activationSlabs(spec, lora, options),
     layerCount: spec.layerCount,
     count: plan.keptLayers,
     mayShrink: wanted.keptLayers !== "all",
@@ -271,12 +272,10 @@ function planModel(gpu: Gpu, checkpoint: LoadableCheckpoint, wanted: ModelOption
   const sizes = { ...wanted, tables, doubleQuantization, maxTensorBytes: gpu.maxTensorBytes };
   const { memoryBudgetBytes, headroomBytes = 0 } = wanted;
   const budgetBytes = memoryBudgetBytes === null ? null : memoryBudgetBytes - headroomBytes;
-  const keptLayers = wanted.keptLayers === "all"
-    ? trainedLayers(spec, lora)
-    : wanted.keptLayers === "what fits"
-    ? keptLayersWithin(spec, lora, sizes, budgetBytes)
-    : wanted.keptLayers;
-  const options: PlanOptions = { ...sizes, keptLayers };
+  const kept = wanted.keptLayers === "what fits"
+    ? keepWithin(spec, lora, sizes, budgetBytes)
+    : { keptLayers: wanted.keptLayers === "all" ? trainedLayers(spec, lora) : wanted.keptLayers };
+  const options: PlanOptions = { ...sizes, ...kept };
   const { regularisation = NO_REGULARISATION } = wanted;
   return { lora, options, regularisation, plan: planMemory(spec, lora, options) };
 }

@@ -1,7 +1,12 @@
 /** One decoder layer, forward and backward: attention, then MLP. */
 import type { GpuTensor } from "../device/tensor.ts";
-import { type Attend, encodeAttentionBlock, encodeAttentionBlockBackward } from "./attention_block.ts";
-import { encodeMlpBlock, encodeMlpBlockBackward } from "./mlp_block.ts";
+import {
+  type Attend,
+  encodeAttentionBlock,
+  encodeAttentionBlockBackward,
+  encodeAttentionNorm,
+} from "./attention_block.ts";
+import { encodeGatedUnit, encodeMlpBlock, encodeMlpBlockBackward, encodeMlpNorm } from "./mlp_block.ts";
 import type { LayerPass } from "./pass_context.ts";
 
 /**
@@ -11,6 +16,13 @@ import type { LayerPass } from "./pass_context.ts";
 export function encodeLayer(at: LayerPass, input: GpuTensor, output: GpuTensor | null, attend: Attend): void {
   encodeAttentionBlock(at, input, attend);
   encodeMlpBlock(at, output);
+}
+
+/** What a kept layer's backward needs and its slab does not have: inputs of its linear layers, the same bits as in the forward. */
+export function encodeNormsAndUnit(at: LayerPass, input: GpuTensor): void {
+  encodeAttentionNorm(at, input);
+  encodeMlpNorm(at);
+  encodeGatedUnit(at);
 }
 
 /**

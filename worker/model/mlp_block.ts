@@ -12,19 +12,29 @@ import { projectToStream, projectToStreamBackward } from "./residual_stream.ts";
 
 /** `output` [T, hidden] from kept.middle; if null, only what the backward needs. */
 export function encodeMlpBlock(at: LayerPass, output: GpuTensor | null): void {
-  const { context: { pass, spec, rows }, layer, kept } = at;
-  const { hiddenSize: columns, rmsNormEpsilon: epsilon } = spec;
+  const { context: { spec }, kept } = at;
+  encodeMlpNorm(at);
+  if (spec.fusedProjections) {
+    projectApart(at, "gateUp", kept.mlpInput, gateUpParts(at));
+  } else {
+    project(at, "gate", kept.mlpInput, kept.gate);
+    project(at, "up", kept.mlpInput, kept.up);
+  }
+  encodeGatedUnit(at);
+  projectToStream(at, "down", kept.mlpInner, kept.middle, output);
+}
+
+/** kept.mlpInput: RMSNorm of kept.middle. */
+export function encodeMlpNorm({ context, layer, kept }: LayerPass): void {
+  const { pass, spec: { hiddenSize: columns, rmsNormEpsilon: epsilon }, rows } = context;
   const { middle: x, mlpInput: y, mlpRstd: rstd } = kept;
   encodeRmsNorm(pass, { x, weight: layer.norms.mlpNorm, y, rstd, rows, columns, epsilon });
-  if (spec.fusedProjections) {
-    projectApart(at, "gateUp", y, gateUpParts(at));
-  } else {
-    project(at, "gate", y, kept.gate);
-    project(at, "up", y, kept.up);
-  }
+}
+
+/** kept.mlpInner, from kept.gate and kept.up. */
+export function encodeGatedUnit({ context: { pass, spec, rows }, kept }: LayerPass): void {
   const unit = { gate: kept.gate, up: kept.up, count: rows * spec.intermediateSize };
   encodeGlu(pass, { ...unit, y: kept.mlpInner, activation: spec.activation });
-  projectToStream(at, "down", kept.mlpInner, kept.middle, output);
 }
 
 /** workspace.dHidden, the gradient of `output`, becomes the gradient of `middle`. */

@@ -3,7 +3,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { constantsOf, normOf, type UpdateRequest } from "./adamw.ts";
 import type { AdamWState, TrainingState } from "./adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
-import { allocateNumbers, allocateState, integersIn, isShared } from "./shared_numbers.ts";
+import { allocateNumbers, allocateState, integersIn, isSameMemory } from "./shared_numbers.ts";
 import { type StateMemories, viewOf } from "./shared_numbers.ts";
 import { Crew, threadsFor } from "./threads/crew.ts";
 import type { UpdateWork } from "./threads/update_work.ts";
@@ -16,6 +16,8 @@ import {
 const ARRAYS = ["adapter", "firstMoment", "secondMoment"] as const;
 
 interface OptimizerOptions {
+  /** Gets a sentence for the log when a thread is lost. */
+  readonly tell?: (note: string) => void;
   /** Threads that compute updates. Default: by the adapter's size and the machine's cores. */
   readonly crew?: Crew;
 }
@@ -43,9 +45,9 @@ export class OptimizerState {
   #updateCount = 0;
 
   /** Its numbers are zero until `begin` or `import`. */
-  constructor(layout: GradientLayout, { crew }: OptimizerOptions = {}) {
+  constructor(layout: GradientLayout, { tell = () => {}, crew }: OptimizerOptions = {}) {
     this.#layout = layout;
-    this.#crew = crew ?? new Crew(threadsFor(layout.elementCount, navigator.hardwareConcurrency));
+    this.#crew = crew ?? new Crew(threadsFor(layout.elementCount, navigator.hardwareConcurrency), tell);
     this.#sums = allocateNumbers(layout);
     this.#current = allocateState(layout);
   }
@@ -80,7 +82,7 @@ export class OptimizerState {
   /**
    * Computes the next state. Returns the gradient's norm before clipping, and the next state's digest, which is "" if nobody
    * compares it.
-   * @param request its sums are in `sums` already if they are in shared memory
+   * @param request its sums are copied unless they are `sums`
    */
   async update(request: UpdateRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }> {
     const { tensors, elementCount } = this.#layout;
@@ -88,7 +90,7 @@ export class OptimizerState {
       throw new RangeError(`${request.sums.length} gradient sums, the adapter has ${elementCount} elements`);
     }
     this.#hasUpdate = false;
-    if (!isShared(request.sums)) this.sums.set(request.sums);
+    if (!isSameMemory(this.sums, request.sums)) this.sums.set(request.sums);
     const squares = new Float64Array(new SharedArrayBuffer(8 * tensors.length));
     await this.#crew.do({ ...this.#work(), kind: "squares", squares });
     const gradientNorm = normOf(squares, request);

@@ -5,7 +5,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import type { AdamWState } from "./adamw_state.ts";
-import { MAX_PAGES } from "./wasm/assembler.ts";
+import { MAX_PAGES } from "../../shared/std/wasm.ts";
 
 const PAGE_BYTES = 65536;
 /** 4 GiB of 32-bit numbers. */
@@ -51,5 +51,16 @@ export function viewOf(state: StateMemories, elementCount: number): AdamWState {
   };
 }
 
-/** Whether other threads see what is written into it. */
-export const isShared = ({ buffer }: ArrayBufferView): boolean => buffer instanceof SharedArrayBuffer;
+/**
+ * Whether two arrays are the same memory. A shared buffer that has been to another thread and back is a different object, so a number
+ * is changed for a moment; no other thread may be using them.
+ */
+export function isSameMemory(a: Int32Array, b: Int32Array): boolean {
+  if (a.buffer === b.buffer) return a.byteOffset === b.byteOffset;
+  if (!(a.buffer instanceof SharedArrayBuffer && b.buffer instanceof SharedArrayBuffer)) return false;
+  const before = a[0]!;
+  a[0] = ~before;
+  const isSame = b[0] === a[0];
+  a[0] = before;
+  return isSame && b[0] === before;
+}

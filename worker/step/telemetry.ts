@@ -12,6 +12,8 @@ export class Telemetry {
   readonly #clock: Clock;
   #busy: MicroBatch | null = null;
   #busySince = 0;
+  /** Since the worker's start. */
+  #gpuResets = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -24,6 +26,10 @@ export class Telemetry {
     this.#busySince = this.#clock.now();
   }
 
+  gpuWasReset(): void {
+    this.#gpuResets++;
+  }
+
   report() {
     const { microBatchesDone, tokensPerSecond } = this.throughput;
     const { bytesSent: gradientBytesSent, linkBytesPerSecond } = this.allReduce;
@@ -34,6 +40,7 @@ export class Telemetry {
       tokensPerSecond,
       gradientBytesSent,
       linkBytesPerSecond,
+      ...this.#gpuResets > 0 && { gpuResets: this.#gpuResets },
     } satisfies Partial<Heartbeat>;
   }
 }

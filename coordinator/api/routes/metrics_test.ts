@@ -45,6 +45,9 @@ Deno.test("metrics of a job: its steps, its data's preparation, its status, its 
       'workers{state="lost"}': 0,
       workers_quarantined: 0,
       'worker_tokens_per_second{worker="w1",name="pc",gpu="a GPU"}': 1000,
+      'worker_gpu_resets{worker="w1",name="pc",gpu="a GPU"}': 1,
+      'worker_gpu_memory_bytes{worker="w1",name="pc",gpu="a GPU",part="planned"}': 3 * 2 ** 30,
+      'worker_gpu_memory_bytes{worker="w1",name="pc",gpu="a GPU",part="budget"}': 8 * 2 ** 30,
     };
     const found = Object.fromEntries(Object.keys(expected).map((name) => [name, after[name]]));
     assertEquals(found, expected);

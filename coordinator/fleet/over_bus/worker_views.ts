@@ -16,6 +16,8 @@ export function workerViews({ membership, quarantines, run }: FleetContext): rea
       microBatchesDone: heartbeat?.microBatchesDone ?? 0,
       tokensPerSecond: heartbeat?.tokensPerSecond ?? 0,
       gradientBytesSent: heartbeat?.gradientBytesSent ?? 0,
+      gpuResets: heartbeat?.gpuResets ?? 0,
+      gpuMemory: memoryOf(member),
       strikes: strikes?.get(worker) ?? [],
       accusations: accusations?.get(worker) ?? [],
       quarantine: quarantines.of(worker),
@@ -32,6 +34,10 @@ function stateOf({ heartbeat }: Member): WorkerView["state"] {
   if (heartbeat.draining) return "draining";
   if (heartbeat.busy !== null) return "working";
   return heartbeat.job?.phase === "loading" ? "loading" : "ready";
+}
+
+function memoryOf({ heartbeat }: Member): WorkerView["gpuMemory"] {
+  return heartbeat?.job?.phase === "loaded" ? heartbeat.job.gpuMemory ?? null : null;
 }
 
 function reasonOf({ heartbeat }: Member): string | null {

@@ -4,7 +4,8 @@
  * comparisons for four weights at once, and no branch. Each product and quotient is rounded to f32 as in nf4.ts, so the bits are equal.
  */
 import { NF4_MIDPOINTS, SMALLEST_ABSMAX } from "./codebook.ts";
-import { assemble, type Code, I32, op, V128 } from "./wasm.ts";
+import { assemble, type Code, OWN_MEMORY, type WasmFunction } from "../../std/wasm.ts";
+import { op } from "./wasm_instructions.ts";
 
 /** What the kernel reads without conversion. */
 export const KERNEL_DTYPES = ["F32", "BF16", "F16"] as const;
@@ -134,7 +135,7 @@ const advance = (local: number, by: number) => [
 ];
 
 /** (source, blocks, codes, absmax) → blocks done: fewer, if the next one has a weight that is not finite. At least one block. */
-function quantise(name: KernelDtype) {
+function quantise(name: KernelDtype): WasmFunction {
   const source = SOURCES[name];
   const half = (at: number) => [
     ...op.get(CODES),
@@ -164,7 +165,8 @@ function quantise(name: KernelDtype) {
     ),
     op.get(DONE),
   ];
-  return { name, parameters: 4, locals: [[2, I32], [VECTORS, V128]] as const, body };
+  const variables = ["i32", "i32", ...Array<"v128">(VECTORS).fill("v128")] as const;
+  return { parameters: ["i32", "i32", "i32", "i32"], variables, results: ["i32"], body: body.flat() };
 }
 
 type Call = (source: number, blocks: number, codes: number, absmax: number) => number;
@@ -190,8 +192,9 @@ export function nf4Kernel(): Nf4Kernel {
 function createKernel(): Nf4Kernel {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(MEMORY_BYTES / PAGE) });
   const bytes = memory.buffer as ArrayBuffer; // neither shared nor growing
-  const module = assemble(KERNEL_DTYPES.map(quantise));
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const functions = Object.fromEntries(KERNEL_DTYPES.map((dtype) => [dtype, quantise(dtype)]));
+  const module = new WebAssembly.Module(assemble(["weights"], functions, OWN_MEMORY));
+  const { exports } = new WebAssembly.Instance(module, { memory: { weights: memory } });
   const calls = exports as unknown as Readonly<Record<KernelDtype, Call>>;
   return {
     source: new Uint8Array(bytes, SOURCE_AT, CODES_AT),

@@ -9,18 +9,20 @@
  *   --lora-r <n>              rank                                                                 (64)
  *   --micro-batches <n>       that are timed together, after one that compiles                     (4)
  *   --card <name>             for the prediction, as of `deno task lens`                           (by the GPU's name)
- *   --memory-budget-mib <n>   what the plan may take                                               (the card's, or the device's limit)
+ *   --memory-budget-mib <n>   what the plan may take                                               (what a probe of the card finds)
  *   --allow-cpu               compute on the CPU if there is no GPU
  *   --json <path>             the numbers as JSON
  */
 import { parseArgs } from "node:util";
 import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
 import { initialAdapter } from "../../../shared/memory/fresh_adapter.ts";
+import { systemClock } from "../../../shared/clock.ts";
+import { probeMemory } from "../../../worker/device/memory/probe_memory.ts";
 import { Gpu } from "../../../worker/device/gpu.ts";
 import { openDevice } from "../../../worker/device/open_device.ts";
 import { LanguageModel } from "../../../worker/model/language_model.ts";
 import { exitWithHelp } from "../../documents/head_help.ts";
-import { LENS_CARDS, type LensCard, lensCard, memoryOf } from "../../lens/cards.ts";
+import { LENS_CARDS, type LensCard, lensCard } from "../../lens/cards.ts";
 import { modelNamed } from "../../lens/models.ts";
 import { microBatchOf } from "../../lens/step.ts";
 import { type KindTime, kindTimes } from "./kind_times.ts";
@@ -39,7 +41,12 @@ export interface StepMeasured {
   readonly allocatedBytes: number;
   /** Of the card, by nvidia-smi, with what the driver and others take; null: not known. */
   readonly usedBytes: number | null;
+  /** What a probe of the card found; null: there was none. */
+  readonly probedBytes: number | null;
   readonly loadSeconds: number;
+  /** Up to the last micro-batch that counts for tokens/s, the one that compiles among them. */
+  readonly submitCount: number;
+  readonly longestSubmitMs: number;
   /** Of the micro-batch that compiled the kernels. */
   readonly firstSeconds: number;
   readonly microBatchSeconds: number;
@@ -61,15 +68,24 @@ interface StepArguments {
   readonly allowCpu: boolean;
 }
 
+/** Of a probed card (worker/engine/gpu_budget.ts). */
+const HEADROOM = 0.05;
+
 function cardOf(gpuName: string, given: string | null): LensCard | null {
   if (given !== null) return lensCard(given);
   const words = (name: string) => name.replace(/ SXM$/, "");
   return LENS_CARDS.find(({ name }) => gpuName.includes(words(name))) ?? null;
 }
 
-function budgetOf(card: LensCard | null, { memoryBudgetMib }: StepArguments): number | null {
-  if (memoryBudgetMib !== null) return memoryBudgetMib * 2 ** 20;
-  return card === null ? null : memoryOf(card);
+/** As a worker: what the user says, else what a probe of the card finds, of which kept activations leave a part. */
+async function budgetOf({ isCpu }: Gpu, { memoryBudgetMib, allowCpu }: StepArguments) {
+  const given = memoryBudgetMib === null ? null : memoryBudgetMib * 2 ** 20;
+  if (given !== null || isCpu) return { memoryBudgetBytes: given, headroomBytes: 0, probedBytes: null };
+  const { device } = await openDevice({ allowCpu });
+  const systemAvailable = () => Deno.systemMemoryInfo().available;
+  const { bytes } = await probeMemory({ device, clock: systemClock, systemAvailable });
+  device.destroy();
+  return { memoryBudgetBytes: bytes || null, headroomBytes: HEADROOM * bytes, probedBytes: bytes };
 }
 
 /** @throws LoraFleetError `no_gpu`, `does_not_fit`, `gpu_failure`; RangeError for a loss that is no number */
@@ -85,10 +101,11 @@ export async function measureStep(given: StepArguments): Promise<StepMeasured> {
   const watch = timed as unknown as TimedDevice;
   const card = cardOf(gpu.description, given.card);
   const lora = loraSchema.parse({ r: loraR, lora_dropout: 0.1, target_modules: "all-linear" });
+  const { memoryBudgetBytes, headroomBytes, probedBytes } = await budgetOf(gpu, given);
   const startedAt = performance.now();
   const model = await LanguageModel.load(gpu, randomCheckpoint(spec), {
     ...{ lora, maxTokens: tokens, maxPositions: tokens, doubleQuantization: true, training: true },
-    ...{ keptLayers: "what fits", memoryBudgetBytes: budgetOf(card, given) },
+    ...{ keptLayers: "what fits", memoryBudgetBytes, headroomBytes },
   });
   const { layout } = model.lora;
   model.flat.write(initialAdapter(layout, 1, lora.init_lora_weights));
@@ -118,13 +135,21 @@ export async function measureStep(given: StepArguments): Promise<StepMeasured> {
   }
   const microBatchSeconds = sum / given.microBatches;
   const usedBytes = await usedVideoMemory();
+  const { count, longestMs } = gpu.pass.submits.stats;
   watch.start();
   await microBatch(given.microBatches + 1);
   await gpu.read(model.workspace.loss);
   const { flops, kinds } = kindTimes(await watch.stop(), card);
   const measured: StepMeasured = {
     ...{ model: name, gpu: gpu.description, card: card?.key ?? null, tokens, loraR },
-    ...{ plannedBytes: model.plannedBytes, allocatedBytes: gpu.allocatedBytes, usedBytes, loadSeconds },
+    ...{
+      plannedBytes: model.plannedBytes,
+      allocatedBytes: gpu.allocatedBytes,
+      usedBytes,
+      probedBytes,
+      loadSeconds,
+    },
+    ...{ submitCount: count, longestSubmitMs: longestMs },
     ...{ firstSeconds: first.seconds, microBatchSeconds, tokensPerSecond: tokens / microBatchSeconds },
     ...{ flops, lossPerLabel: last.lossPerLabel, kinds: watch.canTime ? kinds : null },
   };
@@ -153,10 +178,12 @@ function text(measured: StepMeasured): string {
   return [
     `${model} on ${gpu}, 1 × ${tokens} tokens, LoRA r ${loraR}, dropout 0.1, random NF4 weights`,
     `memory: ${gib(measured.plannedBytes)} GiB planned, ${gib(measured.allocatedBytes)} allocated` +
+    `${measured.probedBytes === null ? "" : `, ${gib(measured.probedBytes)} found by a probe`}` +
     `${measured.usedBytes === null ? "" : `, ${gib(measured.usedBytes)} taken on the card`}; load ` +
     `${measured.loadSeconds.toFixed(1)} s, first micro-batch ${measured.firstSeconds.toFixed(2)} s`,
     `micro-batch ${microBatchSeconds.toFixed(3)} s: ${measured.tokensPerSecond.toFixed(0)} tokens/s, ` +
     `${short(flops / 1e12 / microBatchSeconds)} TFLOP/s; loss per label ${measured.lossPerLabel.toFixed(3)}`,
+    `submits since the start: ${measured.submitCount}, the longest ${measured.longestSubmitMs.toFixed(0)} ms`,
     ...kinds === null ? ["per kernel: this GPU has no clock that WebGPU can read"] : [
       `per kernel, each dispatch in a pass of its own; predicted for ${
         card ?? "no card: unknown to the lens"

@@ -1,7 +1,9 @@
 /** AdamW, which runs on the CPU. */
 import { pcg32 } from "../../../shared/prng.ts";
-import { adamwUpdate, type UpdateRequest } from "../../../worker/optimizer/adamw.ts";
+import { constantsOf, normOf, type UpdateRequest } from "../../../worker/optimizer/adamw.ts";
 import { type AdamWState, emptyState } from "../../../worker/optimizer/adamw_state.ts";
+import { allocateNumbers, floatsIn, integersIn } from "../../../worker/optimizer/shared_numbers.ts";
+import { adamwKernel, MEMORIES, type MemoryName } from "../../../worker/optimizer/wasm/adamw_kernel.ts";
 import type { GradientLayout } from "../../../shared/model/gradient_layout.ts";
 import type { BenchCase } from "./bench_case.ts";
 
@@ -39,12 +41,29 @@ export function* adamwCases(): Generator<BenchCase> {
       weightDecay: 0.01,
       maxGradientNorm: 0,
     };
-    const [expected, state] = [emptyState(elementCount), emptyState(elementCount)];
+    const expected = emptyState(elementCount);
+    const memories = Object.fromEntries(
+      MEMORIES.map((name) => [name, allocateNumbers(layout)]),
+    ) as Record<MemoryName, WebAssembly.Memory>;
+    integersIn(memories.sums, elementCount).set(request.sums);
+    // In place, as the naive one.
+    const kernel = adamwKernel({
+      ...memories,
+      nextAdapter: memories.adapter,
+      nextFirstMoment: memories.firstMoment,
+      nextSecondMoment: memories.secondMoment,
+    });
+    const ours = () => {
+      const norm = normOf([kernel.squares(0, elementCount)], request);
+      const { factors, coefficients } = constantsOf(request, norm);
+      kernel.update(0, elementCount, factors[0]!, coefficients);
+    };
     yield {
       label: `${elementCount} parameters`,
       naive: () => naiveUpdate(request, expected),
-      ours: () => void adamwUpdate(layout, request, state, state),
-      outputs: () => Promise.resolve({ naive: expected.adapter, ours: state.adapter }),
+      ours,
+      outputs: () =>
+        Promise.resolve({ naive: expected.adapter, ours: floatsIn(memories.adapter, elementCount) }),
       cost: { amount: 28 * elementCount, unit: "B" },
     };
   }

@@ -21,13 +21,12 @@ export function compileStep(record: Recorded): Promise<Compilation> {
   return compileKernels(variantsOf(record));
 }
 
-/** Writes the shares of multiply–adds that predictions use: of variants with one key, the least. */
+/** Writes the shares of multiply–adds that predictions use: of variants with one key, the first record's. */
 export async function writeShares(records: readonly Recorded[]): Promise<void> {
   const shares: Record<string, number> = {};
   const { kernels } = await compileKernels(variantsOf(...records).filter(isProduct));
   for (const { dispatch, report } of kernels) {
-    const [key, share] = [shareKey(dispatch), Number(fmaShare(report).toFixed(3))];
-    shares[key] = Math.min(shares[key] ?? 1, share);
+    shares[shareKey(dispatch)] ??= Number(fmaShare(report).toFixed(3));
   }
   const sorted = Object.fromEntries(Object.entries(shares).toSorted(([a], [b]) => a < b ? -1 : 1));
   const path = fromFileUrl(new URL("fma_shares.json", import.meta.url));

@@ -69,7 +69,8 @@ const emptyMix = (): Record<InstructionKind, number> =>
   Object.fromEntries(INSTRUCTION_KINDS.map((kind) => [kind, 0])) as Record<InstructionKind, number>;
 
 function kindOf(opcode: string): InstructionKind {
-  if (/^v_(pk_)?(fma|fmac|mad|mac)_/.test(opcode)) return "fma";
+  // Integer multiply–adds (v_mad_u32_u24) compute addresses.
+  if (/^v_(pk_)?(fma|fmac|mad|mac)(ak|mk)?_f(16|32)/.test(opcode)) return "fma";
   if (opcode.startsWith("v_")) return "valu";
   if (opcode.startsWith("ds_")) return "lds";
   if (/^(buffer|global|flat|scratch)_/.test(opcode)) return "memory";

@@ -17,7 +17,7 @@ BB2:
 \tds_read_b128 v[0:3], v4                                     ; d9fc0000
 \tv_fmac_f32_e32 v8, v0, v4                                   ; 56100900
 \tv_fma_f32 v9, v0, v5, v9                                    ; d54b0009
-\tv_add_nc_u32_e32 v4, 16, v4                                 ; 4a080890
+\tv_mad_u32_u24 v4, 16, v4, v5                                ; d5430004
 \ts_cbranch_scc1 BB2                                          ; bf85fffa
 BB3:
 \ts_branch BB1                                                ; bf82ffef

@@ -14,8 +14,11 @@ const fileSchema = z.object({ version: z.literal(1), cards: z.record(z.string(),
 
 export type CardMemory = z.infer<typeof cardSchema>;
 
+const HOUR_MS = 3600_000;
 /** Another program may have used the card during a probe, and drivers change. */
-const VALID_MS = 7 * 24 * 3600_000;
+const VALID_MS = 7 * 24 * HOUR_MS;
+/** What was missing may have been another program's for a while. */
+const CORRECTED_VALID_MS = HOUR_MS;
 
 export class CardMemories {
   readonly #path: string;
@@ -32,7 +35,7 @@ export class CardMemories {
     const entry = (await this.#cards())[card];
     if (entry === undefined) return null;
     const age = this.#clock.now() - entry.measuredAt;
-    return age >= 0 && age < VALID_MS ? entry : null;
+    return age >= 0 && age < (entry.isCorrected ? CORRECTED_VALID_MS : VALID_MS) ? entry : null;
   }
 
   /** @throws LoraFleetError `storage` */

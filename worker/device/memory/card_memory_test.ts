@@ -13,7 +13,7 @@ async function withFile(run: (path: string) => Promise<void>): Promise<void> {
   }
 }
 
-Deno.test("what a card has is known for a week, to later processes too; other cards are not touched", () =>
+Deno.test("what a card has is known for a week, what a job corrected for an hour, to later processes too; other cards are not touched", () =>
   withFile(async (path) => {
     let now = 5 * DAY_MS;
     const memories = () => new CardMemories(path, { now: () => now });
@@ -24,7 +24,11 @@ Deno.test("what a card has is known for a week, to later processes too; other ca
     now += 7 * DAY_MS - 1;
     assertEquals(await memories().read("card"), { ...probed, measuredAt: 5 * DAY_MS });
     await memories().write("card", { ...probed, bytes: 5, isCorrected: true });
+    now += DAY_MS / 24 - 1;
     assertEquals((await memories().read("card"))?.bytes, 5);
+    now++;
+    assertEquals(await memories().read("card"), null);
+    now -= DAY_MS / 24;
     await memories().forget("card");
     await memories().forget("absent");
     assertEquals([await memories().read("card"), (await memories().read("other"))?.bytes], [null, 7]);

@@ -63,6 +63,11 @@ export class SubmitPacer {
     this.#limitMs = Math.min(this.targetMs, 2 * this.#limitMs);
   }
 
+  /** Milliseconds that what was submitted since the last `take` is expected to last. */
+  get submittedMs(): number {
+    return this.#submitted.reduce((sum, { predictedMs }) => sum + predictedMs, 0);
+  }
+
   /** The queue is empty. @returns what was submitted since the last time, in order */
   take(): readonly SubmittedWork[] {
     const submitted = this.#submitted;

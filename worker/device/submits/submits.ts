@@ -56,6 +56,12 @@ export class Submits {
     this.#startedAt ??= this.#time.now();
   }
 
+  /** The milliseconds from now until all that was submitted is expected to be computed. */
+  get expectedMs(): number {
+    if (this.#startedAt === null) return 0;
+    return Math.max(0, this.#startedAt + this.#pacer.submittedMs - this.#time.now());
+  }
+
   /** The bytes that `resolve` copies. */
   get measuredBytes(): number {
     return this.#clock?.byteLength ?? 0;

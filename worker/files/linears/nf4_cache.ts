@@ -50,7 +50,8 @@ export async function openNf4Cache(
   const folder = join(settings.folder, name);
   try {
     await Deno.mkdir(folder, { recursive: true });
-    const used = await touch(join(folder, USED));
+    // On a full or read-only disk what is there can be used all the same.
+    const used = await touch(join(folder, USED)).catch(() => 0);
     await removePartials(folder, used);
     const room = await makeRoom(settings, name, bytes, free);
     if (room !== null) {

@@ -109,6 +109,15 @@ Deno.test("what killed processes left half-written goes after an hour, younger f
   });
 });
 
+Deno.test("a whole model is used where nothing can be written", async () => {
+  await inFolder(async (folder) => {
+    await fill(folder, ["a"], 100);
+    await Deno.remove(`${folder}/${folderOf("a")}/used`);
+    await Deno.mkdir(`${folder}/${folderOf("a")}/used`); // not even root can write a folder
+    assert((await open(folder, "a", 90, GIB, 0)).cache !== null);
+  });
+});
+
 Deno.test("a folder that cannot be made is a reason, not an error", async () => {
   await inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/file`, "");

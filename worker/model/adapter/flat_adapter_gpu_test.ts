@@ -1,9 +1,10 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { loadLadderCase } from "../../../tests/golden/golden.ts";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { flattenTensors, loadLadderCase } from "../../../tests/golden/golden.ts";
 import { gradientOf, loadGoldenModel } from "../../../tests/golden/golden_model.ts";
 import { adapterParts } from "../../../shared/memory/adapter_parts.ts";
 import { testGpu } from "../../device/testing/test_gpu.ts";
 import { randomNormal, testPrng } from "../../kernels/testing/random_inputs.ts";
+import { OptimizerState } from "../../optimizer/optimizer_state.ts";
 
 const golden = loadLadderCase("gqa_tied");
 /** Parts of one, two or three tensors. */
@@ -33,6 +34,33 @@ Deno.test("an adapter in parts has the bits of one in a single buffer: loss, gra
   assertEquals(expected.maxBits.length, layout.tensors.length);
   cut.flat.encodeClearSums();
   assertEquals(await cut.flat.readSums(), new Int32Array(layout.elementCount));
+});
+
+Deno.test("three steps of AdamW end with the same adapter, in parts and in one buffer", async () => {
+  const adapterAfter = async (changes: Parameters<typeof loadGoldenModel>[1]) => {
+    const model = await loadGoldenModel(golden, changes);
+    const { layout } = model.lora;
+    const state = new OptimizerState(layout);
+    await state.begin(flattenTensors(layout, golden.initialAdapter));
+    const exponents = new Int8Array(layout.tensors.length).fill(-24);
+    const { batch } = golden.batches[0]!;
+    for (let updateNumber = 1; updateNumber <= 3; updateNumber++) {
+      model.flat.write(state.adapter);
+      model.encodeGradient(batch, 7, updateNumber);
+      model.flat.encodeAccumulate(exponents);
+      const sums = await model.flat.readSums();
+      model.flat.encodeClearSums();
+      const rates = { learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1 };
+      await state.update({ sums, exponents, labelCount: 20, updateNumber, ...rates, maxGradientNorm: 1 });
+      state.commit();
+    }
+    const adapter = state.adapter.slice();
+    assertNotEquals(adapter, flattenTensors(layout, golden.initialAdapter));
+    state.close();
+    return adapter;
+  };
+  const whole = await adapterAfter({});
+  assertEquals(await adapterAfter({ adapterPartBytes: PART_BYTES }), whole);
 });
 
 Deno.test("an adapter that is written to parts is read by its tensors", async () => {

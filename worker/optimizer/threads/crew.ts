@@ -24,18 +24,18 @@ interface Helper {
 
 export class Crew {
   #helpers: Helper[];
-  readonly #onLost: (reason: string) => void;
+  readonly #tell: (note: string) => void;
 
   /**
-   * @param onLost called when a helper has ended
+   * @param tell gets a sentence for each helper that has ended
    * @param script the helpers' module; tests pass their own
    */
   constructor(
     threadCount: number,
-    onLost: (reason: string) => void = () => {},
+    tell: (note: string) => void = () => {},
     script: URL = new URL("./update_thread.ts", import.meta.url),
   ) {
-    this.#onLost = onLost;
+    this.#tell = tell;
     this.#helpers = Array.from({ length: threadCount - 1 }, () => startHelper(script));
   }
 
@@ -52,7 +52,11 @@ export class Crew {
     const lost = this.#helpers.filter(({ failure }) => failure !== null);
     if (lost.length === 0) return;
     this.#helpers = this.#helpers.filter(({ failure }) => failure === null);
-    for (const { failure } of lost) this.#onLost(failure!.message);
+    for (const { failure } of lost) {
+      this.#tell(
+        `a thread of the optimizer has ended (${failure!.message}): its work is done again without it`,
+      );
+    }
     // A lost helper may have left a piece undone; nothing that was read has changed.
     Atomics.store(on.taken, 0, 0);
     work(on);

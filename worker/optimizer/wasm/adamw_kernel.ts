@@ -2,7 +2,16 @@
  * The arithmetic of `adamwUpdate` (../adamw.ts) in WebAssembly, two numbers at a time and with the same bits: multiplication,
  * division, square root and rounding to f32 are exact IEEE operations in both, in the same order, and nothing is fused.
  */
-import { assemble, type Code, countUp, f64, f64x2, pair, sequence, wasmFunction } from "./assembler.ts";
+import {
+  assemble,
+  type Code,
+  countUp,
+  f64,
+  f64x2,
+  pair,
+  sequence,
+  wasmFunction,
+} from "../../../shared/std/wasm.ts";
 
 /** The memories in which one update reads and writes. */
 export const MEMORIES = [
@@ -74,25 +83,41 @@ const update = wasmFunction({
       keep: "f64",
     },
   },
-  variables: { g: "v128", m: "v128", v: "v128" },
-  body({ at, end, factor, beta1, rest1, beta2, rest2, stepSize, epsilon, keep, g, m, v }) {
-    const both = ({ get }: { get: Code }) => splat(get);
+  variables: {
+    ...{ g: "v128", m: "v128", v: "v128" },
+    ...{ factors: "v128", beta1s: "v128", rest1s: "v128", beta2s: "v128", rest2s: "v128" },
+    ...{ stepSizes: "v128", epsilons: "v128", keeps: "v128" },
+  },
+  body({ at, end, g, m, v, factors, beta1s, rest1s, beta2s, rest2s, stepSizes, epsilons, keeps, ...of }) {
     const load = (name: MemoryName) => pair.load(memoryOf(name), at.get);
     const store = (name: MemoryName, value: Code) => pair.store(memoryOf(name), at.get, toF32(value));
-    const step = div(mul(both(stepSize), m.get), add(sqrt(v.get), both(epsilon)));
-    return countUp(
-      at,
-      end,
-      BYTES_OF_PAIR,
-      sequence(
-        g.set(rounded(mul(fromI32(load("sums")), both(factor)))),
-        m.set(rounded(add(mul(both(beta1), fromF32(load("firstMoment"))), mul(both(rest1), g.get)))),
-        v.set(
-          rounded(add(mul(both(beta2), fromF32(load("secondMoment"))), mul(mul(both(rest2), g.get), g.get))),
+    const step = div(mul(stepSizes.get, m.get), add(sqrt(v.get), epsilons.get));
+    return sequence(
+      // Twice the same number, once for all elements.
+      factors.set(splat(of.factor.get)),
+      beta1s.set(splat(of.beta1.get)),
+      rest1s.set(splat(of.rest1.get)),
+      beta2s.set(splat(of.beta2.get)),
+      rest2s.set(splat(of.rest2.get)),
+      stepSizes.set(splat(of.stepSize.get)),
+      epsilons.set(splat(of.epsilon.get)),
+      keeps.set(splat(of.keep.get)),
+      countUp(
+        at,
+        end,
+        BYTES_OF_PAIR,
+        sequence(
+          g.set(rounded(mul(fromI32(load("sums")), factors.get))),
+          m.set(rounded(add(mul(beta1s.get, fromF32(load("firstMoment"))), mul(rest1s.get, g.get)))),
+          v.set(
+            rounded(
+              add(mul(beta2s.get, fromF32(load("secondMoment"))), mul(mul(rest2s.get, g.get), g.get)),
+            ),
+          ),
+          store("nextFirstMoment", m.get),
+          store("nextSecondMoment", v.get),
+          store("nextAdapter", mul(rounded(sub(fromF32(load("adapter")), step)), keeps.get)),
         ),
-        store("nextFirstMoment", m.get),
-        store("nextSecondMoment", v.get),
-        store("nextAdapter", mul(rounded(sub(fromF32(load("adapter")), step)), both(keep))),
       ),
     );
   },

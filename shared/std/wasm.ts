@@ -139,13 +139,18 @@ const SHARED_WITH_MAXIMUM = 3;
 /** The most pages of 64 KiB that 32-bit addresses reach. */
 export const MAX_PAGES = 65536;
 
-/** A module that imports shared memories by name, from "memory", and exports its functions. */
+/** A memory of one thread, of any size. */
+export const OWN_MEMORY: Code = [0, 0];
+/** A memory of several threads, of any size. */
+const SHARED_MEMORY: Code = [SHARED_WITH_MAXIMUM, ...unsigned(0), ...unsigned(MAX_PAGES)];
+
+/** A module that imports memories by name, from "memory", all of one kind, and exports its functions. */
 export function assemble(
   memories: readonly string[],
   functions: Readonly<Record<string, WasmFunction>>,
+  limits: Code = SHARED_MEMORY,
 ): Uint8Array<ArrayBuffer> {
   const each = Object.values(functions);
-  const limits = [SHARED_WITH_MAXIMUM, ...unsigned(0), ...unsigned(MAX_PAGES)];
   return Uint8Array.from(all(
     [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // "\0asm", version 1
     section(1, each.map(({ parameters, results }) => all([0x60], typesOf(parameters), typesOf(results)))),

@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
-import { assemble, countUp, f64, i32, pair, sequence, signed, unsigned, wasmFunction } from "./assembler.ts";
-import { f64x2 } from "./assembler.ts";
+import { assertEquals } from "./assert.ts";
+import { assemble, countUp, f64, i32, pair, sequence, signed, unsigned, wasmFunction } from "./wasm.ts";
+import { f64x2 } from "./wasm.ts";
 
 Deno.test("whole numbers are LEB128 as in the specification of DWARF", () => {
   assertEquals([unsigned(0), unsigned(127), unsigned(624485)], [[0], [127], [0xe5, 0x8e, 0x26]]);
