@@ -63,7 +63,8 @@ export class Gpu extends GpuMemory {
       check: (attempt) => this.throwIfFailed(attempt),
       failureOf: (thrown, attempt) =>
         this.#errors.failureOf(thrown, `${attempt} failed on ${this.description}`),
-      watch: this.isCpu ? null : systemClock,
+      // A driver that computes on the CPU loses no device, and a stand-in for a device computes nothing.
+      watch: this.isCpu || !(this.#device instanceof GPUDevice) ? null : systemClock,
     };
   }
 
