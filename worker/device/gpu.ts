@@ -7,7 +7,9 @@
 import { systemClock } from "../../shared/clock.ts";
 import { ErrorScopes } from "./error_scopes.ts";
 import { type GpuOptions, openDevice, type OpenedDevice } from "./open_device.ts";
+import { allocationSize } from "../../shared/memory/buffer_sizes.ts";
 import { GpuMemory } from "./gpu_memory.ts";
+import type { Kernel } from "./kernel.ts";
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
 import { inPieces, type ReadbackParts, withMapped } from "./readback.ts";
@@ -15,6 +17,9 @@ import type { GpuTensor } from "./tensor.ts";
 
 /** Of one wait for a reading; it exists twice for a moment. */
 const READ_BYTES = 256 * 2 ** 20;
+
+/** Of tensors in a rehearsal. */
+const NO_BUFFER = {} as GPUBuffer;
 
 export class Gpu extends GpuMemory {
   readonly isCpu: boolean;
@@ -25,6 +30,7 @@ export class Gpu extends GpuMemory {
   readonly #device: GPUDevice;
   readonly #errors: ErrorScopes;
   readonly #pipelines: Pipelines;
+  #isClosed = false;
 
   private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice, submitTargetMs?: number) {
     super(device, description);
@@ -39,6 +45,29 @@ export class Gpu extends GpuMemory {
   /** @throws LoraFleetError `no_gpu`, as `openDevice` */
   static async open(options: GpuOptions, open: typeof openDevice = openDevice): Promise<Gpu> {
     return new Gpu(await open(options), options.submitTargetMs);
+  }
+
+  /** The kernels that `record` dispatches; what it allocates takes no memory, what it writes goes nowhere. */
+  async rehearse(record: () => Promise<void>): Promise<ReadonlySet<Kernel>> {
+    return await this.pass.rehearse(record);
+  }
+
+  /** Compiles kernels one by one, and lets others work in between. A failure shows at the next check. */
+  async compileAhead(kernels: Iterable<Kernel>, signal: AbortSignal): Promise<void> {
+    for (const kernel of kernels) {
+      await systemClock.sleep(0);
+      if (signal.aborted || this.#isClosed) return;
+      this.#pipelines.pipelineOf(kernel);
+    }
+  }
+
+  override allocate(label: string, byteLength: number): GpuTensor {
+    if (!this.pass.isRehearsing) return super.allocate(label, byteLength);
+    return { label, buffer: NO_BUFFER, byteOffset: 0, byteLength: allocationSize(byteLength) };
+  }
+
+  override write(tensor: GpuTensor, data: ArrayBufferView): void {
+    if (!this.pass.isRehearsing) super.write(tensor, data);
   }
 
   /** Submits the recorded commands without waiting for them. */
@@ -63,7 +92,8 @@ export class Gpu extends GpuMemory {
       check: (attempt) => this.throwIfFailed(attempt),
       failureOf: (thrown, attempt) =>
         this.#errors.failureOf(thrown, `${attempt} failed on ${this.description}`),
-      watch: this.isCpu ? null : systemClock,
+      // A driver that computes on the CPU loses no device, and a stand-in for a device computes nothing.
+      watch: this.isCpu || !(this.#device instanceof GPUDevice) ? null : systemClock,
     };
   }
 
@@ -104,6 +134,7 @@ export class Gpu extends GpuMemory {
 
   /** Frees all memory. */
   close(): void {
+    this.#isClosed = true;
     this.freeAll();
     this.pass.close();
     this.#device.destroy();

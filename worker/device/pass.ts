@@ -32,6 +32,8 @@ export class Pass {
   readonly #pipelines: Pipelines;
   readonly #params: ParamsBuffer;
   readonly #bindGroups: BindGroups;
+  /** What a rehearsal has dispatched so far; null: this is none. */
+  #rehearsed: Set<Kernel> | null = null;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
 
@@ -68,6 +70,7 @@ export class Pass {
       );
     }
     if (x * y * z === 0) return;
+    if (this.#rehearsed !== null) return void this.#rehearsed.add(kernel);
     if (this.#params.isFull || this.submits.isDue(kernel.label, flops)) this.submit();
     const layout = this.#pipelines.layoutOf(kernel).bindings;
     const pipeline = this.#pipelines.pipelineOf(kernel);
@@ -83,13 +86,30 @@ export class Pass {
 
   /** Records a copy between tensors, in order with the dispatches around it. */
   copy(from: GpuTensor, to: GpuTensor, byteLength: number): void {
+    if (this.#rehearsed !== null) return;
     this.#betweenPasses()
       .copyBufferToBuffer(from.buffer, from.byteOffset, to.buffer, to.byteOffset, byteLength);
   }
 
   /** Records the filling of a tensor with zeros, in order with the dispatches around it. */
   clear(tensor: GpuTensor, byteLength: number = tensor.byteLength): void {
+    if (this.#rehearsed !== null) return;
     this.#betweenPasses().clearBuffer(tensor.buffer, tensor.byteOffset, byteLength);
+  }
+
+  /** The kernels that `record` dispatches; nothing is recorded. */
+  async rehearse(record: () => Promise<void>): Promise<ReadonlySet<Kernel>> {
+    const kernels = this.#rehearsed = new Set<Kernel>();
+    try {
+      await record();
+      return kernels;
+    } finally {
+      this.#rehearsed = null;
+    }
+  }
+
+  get isRehearsing(): boolean {
+    return this.#rehearsed !== null;
   }
 
   /** Submits everything recorded. */
