@@ -218,10 +218,11 @@ async function writeResult(
 
 /** Computes with the committed adapter, and again with fewer kept layers if memory runs out. */
 function withAdapter<T>(
-  { model, state, shown }: Loaded,
+  { gpu, model, state, shown }: Loaded,
   compute: () => Promise<T>,
   tell: (note: string) => void,
 ): Promise<T> {
+  gpu.pass.submits.tell = tell;
   const attempt = async () => {
     try {
       shown.show(state.adapter);

@@ -1,13 +1,16 @@
 /** The submits of one device: when the next one is due, how long each lasted, and how long the next ones will. */
 import { type Clock, systemClock } from "../../../shared/clock.ts";
 import { durationsOf, SubmitClock } from "./submit_clock.ts";
-import { SubmitPacer, type SubmitPacerOptions } from "./submit_pacer.ts";
+import { SubmitPacer, type SubmitPacerOptions, type SubmittedWork } from "./submit_pacer.ts";
 
 /** Deno sleeps that long after the GPU is done. */
 const WAIT_MS = 10;
 
 /** A longer read takes time of its own, which is no measure of the submits before it. */
 const SHORT_READ_BYTES = 2 ** 20;
+
+/** Half of what Windows allows. */
+const TOO_LONG_MS = 1000;
 
 /** Since the device was opened. */
 export interface SubmitStats {
@@ -20,13 +23,18 @@ export class Submits {
   readonly #pacer: SubmitPacer;
   readonly #clock: SubmitClock | null;
   readonly #time: Clock;
+  readonly #isCpu: boolean;
   /** The first submit since the queue was empty. */
   #startedAt: number | null = null;
   #stats: SubmitStats = { count: 0, longestMs: 0 };
+  /** Gets a sentence when a submit was measured that a watchdog might not forgive: once, then for one that is twice as long. */
+  tell: (note: string) => void = () => {};
+  #toldMs = TOO_LONG_MS / 2;
 
   constructor(device: GPUDevice, options: SubmitPacerOptions & { readonly time?: Clock }) {
     this.#pacer = new SubmitPacer(options);
     this.#clock = SubmitClock.of(device);
+    this.#isCpu = options.isCpu;
     this.#time = options.time ?? systemClock;
   }
 
@@ -84,9 +92,22 @@ export class Submits {
     const durations = durationsOf(new BigUint64Array(measured));
     if (durations.some((duration) => duration !== null)) this.#pacer.learn(submits, durations);
     else if (readBytes <= SHORT_READ_BYTES && passedMs > 0) this.#pacer.learnTotal(submits, passedMs);
+    this.#report(submits, durations);
     const longest = submits.map(({ predictedMs }, index) => durations[index] ?? predictedMs);
     const { count, longestMs } = this.#stats;
     this.#stats = { count: count + submits.length, longestMs: Math.max(longestMs, ...longest) };
+  }
+
+  #report(submits: readonly SubmittedWork[], durations: readonly (number | null)[]): void {
+    const longest = durations.findIndex((duration) => duration !== null && duration >= 2 * this.#toldMs);
+    if (longest < 0 || this.#isCpu) return;
+    this.#toldMs = durations[longest]!;
+    const kernels = [...submits[longest]?.work.keys() ?? []].map((label) => label.split("[")[0]);
+    this.tell(
+      `the GPU was busy for ${(this.#toldMs / 1000).toFixed(1)} s with one piece of work (${
+        [...new Set(kernels)].join(", ")
+      }); Windows resets a GPU after 2 s. Shorter micro-batches make it shorter: dataset.max_seq_length, or per_device_train_batch_size`,
+    );
   }
 
   close(): void {
