@@ -67,10 +67,12 @@ if (import.meta.main) {
   const seconds = (performance.now() - startedAt) / 1000;
   const busiestSeconds = stopWatching();
   const { user, system } = process.cpuUsage();
+  // Before the whole file is read for its hash.
+  const peak = await peakMb();
   const hash = createHash("sha256").update(await Deno.readFile(request.outputPath)).digest("hex");
   await Deno.remove(request.outputPath);
   const measured: PreparedAlone = {
-    ...{ seconds, cpuSeconds: (user + system) / 1e6, busiestSeconds, peakMb: await peakMb(), sha256: hash },
+    ...{ seconds, cpuSeconds: (user + system) / 1e6, busiestSeconds, peakMb: peak, sha256: hash },
   };
   console.log(JSON.stringify(measured));
 }
