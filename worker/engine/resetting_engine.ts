@@ -53,10 +53,12 @@ export class ResettingEngine implements Engine {
 
   async load(spec: EngineSpec) {
     this.#journal.forget();
-    return await this.#surviving(
-      () => this.#inner.load(spec),
-      (reset) => this.#count(reset, "loading again"),
-    );
+    const load = () => this.#inner.load(spec);
+    let isAgain = false;
+    return await this.#surviving(() => isAgain ? comeBack(load, this.#clock) : load(), (reset) => {
+      this.#count(reset, "loading again");
+      isAgain = true;
+    });
   }
 
   async computeGradient(batch: MicroBatch, microBatchNumber: number) {
@@ -174,7 +176,7 @@ export class ResettingEngine implements Engine {
 }
 
 /** Opens, and again for a while if the driver has no GPU or no memory yet. */
-async function comeBack(open: () => Promise<void>, clock: Clock): Promise<void> {
+async function comeBack<T>(open: () => Promise<T>, clock: Clock): Promise<T> {
   const until = clock.now() + COME_BACK_MS;
   for (;;) {
     try {

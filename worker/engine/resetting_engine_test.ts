@@ -1,6 +1,6 @@
 /** With a double of an engine whose GPU loses everything at a chosen call. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { LoraFleetError } from "../../shared/errors.ts";
+import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { GpuReset } from "../device/error_scopes.ts";
 import type { EngineNote } from "./engine_calls.ts";
@@ -121,6 +121,18 @@ Deno.test("a load that meets a reset is done again; other errors pass through", 
   assertEquals((await engine.load(ENGINE_SPEC)).gpuDescription, "toy");
   const error = await assertRejects(() => engine.commit(), LoraFleetError, "no update");
   assert(!(error instanceof GpuReset));
+});
+
+Deno.test("a load that meets a reset waits for a driver that needs a while, and a minute at most", async () => {
+  for (const awayMs of [30_000, Infinity]) {
+    const clock = createFakeClock(0);
+    const losing = losingEngine(clock, (number) => number === 1);
+    losing.adapterComesBackAfter(awayMs);
+    const loading = new ResettingEngine(losing.engine, { clock }).load(ENGINE_SPEC);
+    const outcome = loading.then(({ gpuDescription }) => gpuDescription, (thrown) => messageOf(thrown));
+    await clock.advance(120_000);
+    assertStringIncludes(await outcome, awayMs === 30_000 ? "toy" : "no adapter");
+  }
 });
 
 Deno.test("what a caller passes arrives, the digest that an imported state is expected to have included", async () => {

@@ -11,7 +11,7 @@ import { encodeStateFrame, maxPieceWords } from "../../shared/protocol/state/sta
 import type { StateTransfer } from "./fetch_state.ts";
 import { readStateWords, stateWordCount } from "./state_words.ts";
 
-/** The copy of the state is dropped after this long without a request. */
+/** The state, whose memory updates leave alone meanwhile, is given back after this long without a request. */
 const IDLE_MS = 10_000;
 
 interface StateServerOptions extends StateTransfer {
@@ -36,7 +36,7 @@ export interface StateServer {
 export function serveState(options: StateServerOptions): StateServer {
   const { bus, clock, jobId, startId, self, elementCount, committed, log } = options;
   const closed = new AbortController();
-  /** One copy for all requesters. */
+  /** One for all requesters. */
   let snapshot: Snapshot | null = null;
 
   /** Null if the request is for anything but the state held now. */

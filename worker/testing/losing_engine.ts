@@ -43,11 +43,19 @@ export function losingEngine(
   const targets: number[] = [];
   let [calls, isLost, lostAt, awayMs] = [0, false, 0, 0];
   const lose = () => [isLost, lostAt] = [true, clock.now()];
+  const assertBack = () => {
+    if (isLost && clock.now() < lostAt + awayMs) {
+      throw new LoraFleetError("no_gpu", "Opening the GPU failed: WebGPU offers no adapter");
+    }
+  };
 
   function guarded<K extends keyof Engine & string>(name: K): Engine[K] {
     const method = toy[name] as unknown as (...args: unknown[]) => Promise<unknown>;
     const call = async (...args: unknown[]) => {
-      if (name === "load") isLost = false; // on a new device
+      if (name === "load") {
+        assertBack();
+        isLost = false; // on a new device
+      }
       if (lossAt(++calls, name)) lose();
       if (isLost && READS.has(name)) throw new GpuReset(`Computing "${name}" failed: the device was lost`);
       if (isLost && name === "accumulate") return; // a GPU that is lost computes nothing, and says nothing
@@ -57,9 +65,7 @@ export function losingEngine(
   }
 
   async function reopen(submitTargetMs: number): Promise<void> {
-    if (clock.now() < lostAt + awayMs) {
-      throw new LoraFleetError("no_gpu", "Opening the GPU failed: WebGPU offers no adapter");
-    }
+    assertBack();
     targets.push(submitTargetMs);
     isLost = false;
     await toy.dropSums();

@@ -5,6 +5,7 @@
 import { join } from "@std/path";
 import { messageOf, quote } from "../../../shared/errors.ts";
 import { freeBytes } from "../../../shared/hub/free_space.ts";
+import { formatBytes } from "../../../shared/memory/format_bytes.ts";
 import { NF4_CACHE_VERSION, type Nf4CacheEntry } from "./nf4_cache_file.ts";
 
 export interface Nf4CacheSettings {
@@ -36,8 +37,6 @@ const USED = "used";
 const MODEL_FOLDER = /^[0-9a-f]{32}-nf4(-double)?-\d+$/;
 const HOUR_MS = 3_600_000;
 
-const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
-
 /** Makes room and the model's folder. A model that has no room there has `cache` null, and `why`. */
 export async function openNf4Cache(
   settings: Nf4CacheSettings,
@@ -55,8 +54,7 @@ export async function openNf4Cache(
     await removePartials(folder, used);
     const room = await makeRoom(settings, name, bytes, free);
     if (room !== null) {
-      await Deno.remove(join(folder, USED)).catch(() => {});
-      await Deno.remove(folder).catch(() => {}); // unless it holds something after all
+      await removeIfUnused(folder);
       return { cache: null, why: room };
     }
   } catch (thrown) {
@@ -72,6 +70,13 @@ export async function openNf4Cache(
 async function touch(path: string): Promise<number> {
   await Deno.writeTextFile(path, "");
   return (await Deno.stat(path)).mtime?.getTime() ?? 0;
+}
+
+/** A folder with weights is another worker's, whose limit is higher, or an earlier run's: it keeps its time of use. */
+async function removeIfUnused(folder: string): Promise<void> {
+  for await (const { name } of Deno.readDir(folder)) if (name !== USED) return;
+  await Deno.remove(join(folder, USED)).catch(() => {});
+  await Deno.remove(folder).catch(() => {}); // unless it holds something after all
 }
 
 /** What killed processes left; a file that is being written is younger. */
@@ -98,8 +103,8 @@ async function makeRoom(
   free: (folder: string) => Promise<number | null>,
 ): Promise<string | null> {
   if (needed > maxBytes) {
-    return `the base model takes ${gib(needed)} there, and ${
-      gib(maxBytes)
+    return `the base model takes ${formatBytes(needed)} there, and ${
+      formatBytes(maxBytes)
     } are allowed (--quantized-cache-gib)`;
   }
   const kept: Kept[] = [];
@@ -113,12 +118,14 @@ async function makeRoom(
   const reserve = Math.min(RESERVE_BYTES, needed);
   const lacking = async () => mine >= needed ? 0 : needed - mine + reserve - (await free(folder) ?? Infinity);
   if (await lacking() > total - needed) {
-    const [has, needs] = [await free(folder) ?? 0, needed - mine].map(gib);
-    return `the disk has ${has} free, and ${needs} are needed beside ${gib(reserve)} for everything else`;
+    const [has, needs] = [await free(folder) ?? 0, needed - mine].map(formatBytes);
+    return `the disk has ${has} free, and ${needs} are needed beside ${
+      formatBytes(reserve)
+    } for everything else`;
   }
   while (others.length > 0 && (total > maxBytes || await lacking() > 0)) {
     const { name, bytes } = others.shift()!;
-    await Deno.remove(join(folder, name), { recursive: true });
+    await Deno.remove(join(folder, name), { recursive: true }).catch(unlessGone);
     total -= bytes;
   }
   return null;
@@ -127,10 +134,15 @@ async function makeRoom(
 /** Bytes of a model's files, and when it was last used: never, if a process was killed before it said so. */
 async function measure(folder: string): Promise<{ bytes: number; usedMs: number }> {
   let [bytes, usedMs] = [0, 0];
-  for await (const { name } of Deno.readDir(folder)) {
+  for (const { name } of await Array.fromAsync(Deno.readDir(folder)).catch(unlessGone) ?? []) {
     const stat = await Deno.stat(join(folder, name)).catch(() => null);
     bytes += stat?.size ?? 0;
     if (name === USED) usedMs = stat?.mtime?.getTime() ?? 0;
   }
   return { bytes, usedMs };
+}
+
+/** Another worker that makes room at the same time removes the same. */
+function unlessGone(thrown: unknown): void {
+  if (!(thrown instanceof Deno.errors.NotFound)) throw thrown;
 }

@@ -66,10 +66,30 @@ Deno.test("above the limit the models that were unused for longest go; a use cou
 Deno.test("a model above the limit is not cached, and costs no other its place", async () => {
   await inFolder(async (folder) => {
     await fill(folder, ["a"], 100);
-    const opened = await open(folder, "b", 301, 300);
+    const opened = await open(folder, "b", 2 ** 20, 2 ** 18);
     assert(opened.cache === null);
-    assertStringIncludes(opened.why, "--quantized-cache-gib");
+    assertEquals(
+      opened.why,
+      "the base model takes 1.00 MiB there, and 0.25 MiB are allowed (--quantized-cache-gib)",
+    );
     assertEquals(names(folder), [folderOf("a")]);
+  });
+});
+
+Deno.test("a limit below a model that is there leaves it its time of use, for workers with a higher one", async () => {
+  await inFolder(async (folder) => {
+    await fill(folder, ["a", "b"], 100);
+    assert((await open(folder, "b", 100, 50)).cache === null);
+    await open(folder, "c", 100, 200); // a is older
+    assertEquals(names(folder), [folderOf("b"), folderOf("c")]);
+  });
+});
+
+Deno.test("workers that make room in a folder at the same time do not stand in each other's way", async () => {
+  await inFolder(async (folder) => {
+    await fill(folder, ["a", "b", "c"], 100);
+    const opened = await Promise.all(["d", "e", "f", "g"].map((letter) => open(folder, letter, 100, 150)));
+    assertEquals(opened.map(({ cache }) => cache !== null), [true, true, true, true]);
   });
 });
 
