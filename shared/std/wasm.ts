@@ -115,9 +115,12 @@ const place = (memory: number): Code => [ALIGNED_TO_8 | HAS_MEMORY_INDEX, ...uns
 
 const NO_RESULT = 0x40;
 
-/** `for (; counter < end; counter += step) body`, of unsigned numbers. */
+/**
+ * `for (; counter != end; counter += step) body`: `step` divides the way from counter to end. An end of 2^32, that of a memory of
+ * 4 GiB, is 0 in an i32, and is reached.
+ */
 export function countUp(counter: Local, end: Local, step: number, body: Code): Code {
-  const isDone = all(counter.get, end.get, [0x4f]);
+  const isDone = all(counter.get, end.get, [0x46]);
   const advance = counter.set(i32.add(counter.get, i32.constant(step)));
   return all(
     [0x02, NO_RESULT, 0x03, NO_RESULT], // block loop

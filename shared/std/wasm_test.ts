@@ -18,7 +18,7 @@ function run(
   return new WebAssembly.Instance(module, { memory: { ...memories } }).exports as ReturnType<typeof run>;
 }
 
-Deno.test("a loop counts from its start to before its end, and not at all if they are equal", () => {
+Deno.test("a loop counts from its start to before its end, which may be 2^32, and not at all if they are equal", () => {
   const { sumTo } = run({
     sumTo: wasmFunction({
       parameters: { at: "i32", end: "i32" },
@@ -28,7 +28,8 @@ Deno.test("a loop counts from its start to before its end, and not at all if the
         sequence(countUp(at, end, 3, sum.set(f64.add(sum.get, f64.constant(0.5)))), sum.get),
     }),
   });
-  assertEquals([sumTo!(0, 9), sumTo!(0, 10), sumTo!(5, 5), sumTo!(6, 5)], [1.5, 2, 0, 0]);
+  assertEquals([sumTo!(0, 9), sumTo!(2 ** 31 - 1, 2 ** 31 + 5), sumTo!(5, 5)], [1.5, 1, 0]);
+  assertEquals(sumTo!(2 ** 32 - 12, 2 ** 32), 2);
 });
 
 Deno.test("a pair is loaded and stored in the memory that is named, and two functions share them", () => {

@@ -5,7 +5,7 @@ import { adamwUpdate, type UpdateRequest } from "../adamw.ts";
 import { emptyState } from "../adamw_state.ts";
 import { OptimizerState } from "../optimizer_state.ts";
 import { Crew } from "../threads/crew.ts";
-import { KERNEL_BYTES } from "./adamw_kernel.ts";
+import { adamwKernel, KERNEL_BYTES, MEMORIES } from "./adamw_kernel.ts";
 import { edgeFloats, edgeSums } from "./edge_values.ts";
 
 const SIZE = 2 ** 16;
@@ -77,4 +77,19 @@ for (const [name, request] of Object.entries(cases)) {
 Deno.test("the module is valid, and small", () => {
   assertEquals(WebAssembly.validate(KERNEL_BYTES), true);
   assertEquals(KERNEL_BYTES.length < 1024, true);
+});
+
+Deno.test("the last elements of the largest adapter, whose memories end at 2^32 bytes, are updated like all others", () => {
+  const elementCount = 2 ** 30;
+  // One memory in place of seven: only the pages that are touched exist.
+  const memory = new WebAssembly.Memory({ initial: 65536, maximum: 65536, shared: true });
+  const kernel = adamwKernel(
+    Object.fromEntries(MEMORIES.map((name) => [name, memory])) as Parameters<typeof adamwKernel>[0],
+  );
+  const last = new Int32Array(memory.buffer, 4 * (elementCount - 4), 4);
+  last.set([1, 2, 3, 4]);
+  assertEquals(kernel.squares(elementCount - 4, elementCount), 30);
+  const zero = { beta1: 0, rest1: 0, beta2: 0, rest2: 0, stepSize: 0, epsilon: 1, keep: 0 };
+  kernel.update(elementCount - 4, elementCount, 1, zero);
+  assertEquals([...last], [0, 0, 0, 0]);
 });
