@@ -7,7 +7,7 @@ import type { GpuTensor } from "./tensor.ts";
 export interface ReadbackParts {
   readonly device: GPUDevice;
   /** Learns from what was measured of the submits before. */
-  readonly submits: Pick<Submits, "expectedMs" | "measuredBytes" | "resolve" | "learn">;
+  readonly submits: Pick<Submits, "busyMs" | "measuredBytes" | "resolve" | "learn">;
   readonly errors: Pick<ErrorScopes, "isLost">;
   /** Throws if a command failed, naming the attempt. */
   readonly check: (attempt: string) => Promise<void>;
@@ -19,8 +19,6 @@ export interface ReadbackParts {
 
 /** How often a lost device is looked for. */
 const LOOK_MS = 20;
-/** Of the time that the submits are expected to take; a GPU that is faster must not wait for us. */
-const WATCHED_SHARE = 0.8;
 
 /** Hands `use` the bytes of all tensors, one after the other; they are valid until it returns. */
 export async function withMapped<T>(
@@ -43,7 +41,7 @@ export async function withMapped<T>(
     submits.resolve(encoder, staging, byteLength);
     device.queue.submit([encoder.finish()]);
     const attempt = `Computing "${labels}"`;
-    if (watch !== null) await watchFor(submits.expectedMs * WATCHED_SHARE, device, errors, watch);
+    if (watch !== null) await watchFor(submits.busyMs, device, errors, watch);
     await check(attempt);
     try {
       await staging.mapAsync(GPUMapMode.READ);

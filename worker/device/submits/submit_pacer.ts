@@ -63,9 +63,9 @@ export class SubmitPacer {
     this.#limitMs = Math.min(this.targetMs, 2 * this.#limitMs);
   }
 
-  /** Milliseconds that what was submitted since the last `take` is expected to last. */
-  get submittedMs(): number {
-    return this.#submitted.reduce((sum, { predictedMs }) => sum + predictedMs, 0);
+  /** Milliseconds that what was submitted since the last `take` lasts by what was measured; kernels that never were count nothing. */
+  get measuredMs(): number {
+    return this.#submitted.reduce((sum, { work }) => sum + this.#rates.measuredMs(work), 0);
   }
 
   /** The queue is empty. @returns what was submitted since the last time, in order */

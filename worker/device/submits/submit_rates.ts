@@ -33,6 +33,11 @@ export class SubmitRates {
     return flops * (this.#rates.get(kernel) ?? this.#common);
   }
 
+  /** The milliseconds of so much work; nothing for kernels that were never measured, of which too long a time is assumed. */
+  measuredMs(work: Work): number {
+    return [...work].reduce((sum, [kernel, flops]) => sum + flops * (this.#rates.get(kernel) ?? 0), 0);
+  }
+
   learn(submits: readonly MeasuredSubmit[]): void {
     const total = submits.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
     const flops = submits.reduce((sum, { work }) => sum + sumOf(work), 0);

@@ -12,6 +12,11 @@ const SHORT_READ_BYTES = 2 ** 20;
 /** Half of what Windows allows. */
 const TOO_LONG_MS = 1000;
 
+/** Of what the submits are expected to take, the part that they surely take: who waits that long does not slow a GPU down. */
+const BUSY_SHARE = 0.8;
+/** The whole time, waits included, is what a GPU without a clock learns from: one that seemed slow once must seem faster soon. */
+const BUSY_SHARE_WITHOUT_CLOCK = 0.5;
+
 /** Since the device was opened. */
 export interface SubmitStats {
   readonly count: number;
@@ -64,10 +69,11 @@ export class Submits {
     this.#startedAt ??= this.#time.now();
   }
 
-  /** The milliseconds from now until all that was submitted is expected to be computed. */
-  get expectedMs(): number {
+  /** For so many milliseconds from now on the GPU computes what was submitted, and likely longer; 0 before anything was measured. */
+  get busyMs(): number {
     if (this.#startedAt === null) return 0;
-    return Math.max(0, this.#startedAt + this.#pacer.submittedMs - this.#time.now());
+    const share = this.#clock === null ? BUSY_SHARE_WITHOUT_CLOCK : BUSY_SHARE;
+    return Math.max(0, this.#startedAt + share * this.#pacer.measuredMs - this.#time.now());
   }
 
   /** The bytes that `resolve` copies. */

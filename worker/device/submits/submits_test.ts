@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { recordingDevice } from "../testing/recording_device.ts";
 import { Submits } from "./submits.ts";
 
@@ -34,4 +34,54 @@ Deno.test("a driver that computes on the CPU has no watchdog", () => {
   const submits = new Submits(device, { isCpu: true });
   submits.tell = () => assert(false, "nothing is told");
   measure(submits, [5000]);
+});
+
+/** Of a 7B model's micro-batch: 300 s on the GPU that an unknown one counts as, 4 s on an RTX 3090. */
+const FLOPS = 61e12;
+const TRUE_MS = 4000;
+
+const pass = { end: () => {} };
+const encoder = { beginComputePass: () => pass } as unknown as GPUCommandEncoder;
+
+/** A device that has a clock or none, and the machine's time. */
+function submitsOn(features: string[]) {
+  let now = 0;
+  const device = { features: new Set(features), createQuerySet: () => ({}), createBuffer: () => ({}) };
+  const time = { now: () => now, sleep: () => Promise.resolve() };
+  const submits = new Submits(device as unknown as GPUDevice, { isCpu: false, time: time as never });
+  return { submits, advance: (milliseconds: number) => now += milliseconds };
+}
+
+/** Submits a micro-batch. @returns for how long somebody looks for a loss of the device instead of waiting for results */
+function submitOne(submits: Submits): number {
+  submits.begin(encoder);
+  submits.add("nf4_matmul", FLOPS);
+  submits.end(encoder);
+  return submits.busyMs;
+}
+
+Deno.test("a GPU that was never measured is waited for at once, although it counts as slow", () => {
+  for (const features of [[], ["timestamp-query"]]) {
+    const { submits, advance } = submitsOn(features);
+    assertEquals(submits.busyMs, 0);
+    assertEquals(submitOne(submits), 0);
+    advance(TRUE_MS + 10);
+    const marks = features.length > 0 ? [0n, BigInt(TRUE_MS) * 1_000_000n] : [];
+    submits.learn(BigUint64Array.from(marks).buffer, 0);
+    assertAlmostEquals(submitOne(submits), features.length > 0 ? 0.8 * TRUE_MS : 0.5 * TRUE_MS, 1);
+    advance(1000);
+    assertAlmostEquals(submits.busyMs, (features.length > 0 ? 0.8 : 0.5) * TRUE_MS - 1000, 1);
+  }
+});
+
+Deno.test("a GPU without a clock that was slow once, while kernels were compiled, is soon known as fast", () => {
+  const { submits, advance } = submitsOn([]);
+  const waits: number[] = [];
+  for (let batch = 0; batch < 6; batch++) {
+    const busy = submitOne(submits);
+    waits.push(Math.round(busy));
+    advance(Math.max(busy, TRUE_MS + (batch === 0 ? 30_000 : 0)) + 10);
+    submits.learn(new ArrayBuffer(0), 0);
+  }
+  assertEquals(waits, [0, 17_000, 8500, 4250, 2125, 2000]);
 });
