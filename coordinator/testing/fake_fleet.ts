@@ -100,6 +100,8 @@ export class FakeFleet implements Fleet {
     if (job.evaluation?.steps.includes(0)) await observer.evaluated(this.#evaluate(job, 0));
     observer.event("info", "2 workers have joined.", { workers: 2 });
     for (let step = 1; step <= job.totalSteps; step++) {
+      // A test's own listener hears nothing of what was aborted before.
+      signal.throwIfAborted();
       await this.beforeStep(job, step, signal);
       signal.throwIfAborted();
       const excluded = this.excluded.get(step);

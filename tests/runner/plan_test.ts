@@ -21,6 +21,16 @@ Deno.test("the units of a folder share a process, each other file has one; integ
   ]);
 });
 
+Deno.test("the units of a large folder are parts of about the same size, with each file once", () => {
+  const unit = Array.from({ length: 187 }, (_, index) => `coordinator/${index}_test.ts`);
+  const { together } = planProcesses({ ...files, unit }, ["unit"]);
+  assertEquals(together.map(({ name, files }) => [name, files.length]), [
+    ["units of coordinator, part 1 of 2", 94],
+    ["units of coordinator, part 2 of 2", 93],
+  ]);
+  assertEquals(together.flatMap(({ files }) => files), unit);
+});
+
 Deno.test("only what was asked for is planned", () => {
   assertEquals(planProcesses(files, ["unit"]).together.length, 2);
   assertEquals(planProcesses({ ...files, unit: [] }, ["unit", "gpu"]).together.length, 2);
