@@ -29,7 +29,7 @@ export interface WorkerConfig {
   readonly nf4Cache: Nf4CacheSettings | null;
   /** Renewed by each heartbeat; null: no such file. */
   readonly aliveFile: string | null;
-  /** Null: all that the device reports. */
+  /** Null: what a probe of the card finds. */
   readonly memoryBudgetBytes: number | null;
   /** When it leaves by itself. */
   readonly leaving: LeaveRules;

@@ -133,4 +133,6 @@ export interface Engine extends StepEngine {
    * @param microBatchNumber the job-wide number of the micro-batch: keys the dropout masks on any worker
    */
   computeGradient(batch: MicroBatch, microBatchNumber: number): Promise<MicroBatchResult>;
+  /** A copy of the committed adapter [elementCount], the caller's own: unlike `exportState` it leaves updates their memory. */
+  copyAdapter(): Promise<Float32Array>;
 }

@@ -21,9 +21,8 @@ export function startEngineThread(
 ): Engine {
   const thread = new Worker(script, { type: "module", name: "engine" });
   const waiting = new Map<number, Caller>();
-  let nextId = 0;
-  /** Why the thread ended. */
-  let ended: LoraFleetError | null = null;
+  /** The next call's, and why the thread ended. */
+  let [nextId, ended]: [number, LoraFleetError | null] = [0, null];
 
   function end(reason: LoraFleetError): void {
     ended ??= reason;
@@ -72,6 +71,7 @@ export function startEngineThread(
     commit: () => call("commit", []),
     evaluate: (batch) => call("evaluate", [batch]),
     exportState: () => call("exportState", []),
+    copyAdapter: () => call("copyAdapter", []),
     importState: (state, expected) => call("importState", [state, expected], buffersIn(state)),
     writeAdapter: (folder, baseModelName) => call("writeAdapter", [folder, baseModelName]),
     writeState: (folder) => call("writeState", [folder]),

@@ -112,6 +112,10 @@ export class ResettingEngine implements Engine {
     return this.#inner.exportState();
   }
 
+  copyAdapter() {
+    return this.#inner.copyAdapter();
+  }
+
   async importState(...args: Parameters<Engine["importState"]>) {
     this.#journal.forget();
     return await this.#withGpu(() => this.#inner.importState(...args));

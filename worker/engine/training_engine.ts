@@ -92,8 +92,7 @@ export class TrainingEngine implements ReopenableEngine {
   }
 
   async gradientDigest(): Promise<string> {
-    const gradient = await this.#withRoom(() => this.#ready().model.flat.readGradient());
-    return gradientDigestOf(gradient.buffer);
+    return gradientDigestOf((await this.#withRoom(() => this.#ready().model.flat.readGradient())).buffer);
   }
 
   async gradientCheck(exponents: Int8Array, seed: number): Promise<Int32Array> {
@@ -131,9 +130,7 @@ export class TrainingEngine implements ReopenableEngine {
     shown.keepOnly(state.adapter);
     const result = await state.update(request);
     // After the answer, so that the adapter is on its way to the GPU while the coordinator decides on the step.
-    turnOfEventLoop().then(() => {
-      if (this.#loaded === loaded && state.pendingAdapter !== null) shown.show(state.pendingAdapter);
-    });
+    turnOfEventLoop().then(() => this.#loaded === loaded && showPending(loaded));
     return result;
   }
 
@@ -145,12 +142,15 @@ export class TrainingEngine implements ReopenableEngine {
   }
 
   async evaluate(batch: MicroBatch): Promise<EvaluationResult> {
-    const { model } = this.#ready();
-    return await this.#withRoom(() => model.evaluate(batch));
+    return await this.#withRoom(() => this.#ready().model.evaluate(batch));
   }
 
   async exportState(): Promise<TrainingState> {
     return this.#ready().state.export();
+  }
+
+  async copyAdapter(): Promise<Float32Array> {
+    return this.#ready().state.adapter.slice();
   }
 
   async importState(imported: TrainingState, expected?: string): Promise<{ digest: string }> {
@@ -214,6 +214,16 @@ async function writeResult(
     ? { tensors: tensorsOf(layout, state.adapter), lora }
     : pissaResult(layout, lora, state.adapter, pissaStart);
   await writeAdapter(folder, { ...result, baseModelName });
+}
+
+/** A driver that fails is told by the next call, which writes the adapter that it needs. */
+function showPending({ state, shown }: Loaded): void {
+  const { pendingAdapter } = state;
+  try {
+    if (pendingAdapter !== null) shown.show(pendingAdapter);
+  } catch {
+    shown.keepOnly(null);
+  }
 }
 
 /** Computes with the committed adapter, and again with fewer kept layers if memory runs out. */

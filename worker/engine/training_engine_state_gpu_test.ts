@@ -98,6 +98,8 @@ Deno.test("an exported state resumes on a different engine, bit for bit, and rep
   const first = await stepOf(engine, 2, null);
   const state = await engine.exportState();
   assertEquals(state.updateCount, 1);
+  const copy = await engine.copyAdapter();
+  assertEquals([copy, copy.buffer instanceof ArrayBuffer], [Float32Array.from(state.adapter), true]);
   const second = await stepOf(engine, 3, first.maxAbs);
   const third = await stepOf(engine, 4, second.maxAbs);
   for (const target of [other, engine]) {

@@ -73,7 +73,7 @@ export class LocalStepsEngine implements StepEngine {
       const maxAbs = new Float32Array(layout.tensors.length).fill(NaN);
       return { lossSum: NaN, labelCount: 0, correctCount: 0, maxAbs };
     }
-    const end = (await this.#lent.engine.exportState()).adapter.slice(); // the inner engine's own
+    const end = await this.#lent.engine.copyAdapter();
     const maxAbs = await subtractInPlace(layout, committed.adapter, end);
     this.#change({ pseudoGradient: end });
     return { ...loss, maxAbs };

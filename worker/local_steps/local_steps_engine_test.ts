@@ -63,6 +63,8 @@ Deno.test("an inner loop's gradient is its change, and the committed state stays
   assertEquals(await engine.exportState(), before);
   assertEquals(labelCount, 24);
   assert(lossSum > 0);
+  // At the load, and by this test: an exported state costs the updates after it new memory.
+  assertEquals(below.callCounts.exportState, 2);
   await engine.accumulate(EXPONENTS);
   const sums = await engine.readSums();
   const changes = before.adapter.map((start, i) => Math.fround(start - end[i]!));

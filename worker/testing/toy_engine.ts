@@ -95,6 +95,7 @@ export function createToyEngine(options: ToyEngineOptions): ToyEngine {
     commit: inOrder("commit"),
     evaluate: inOrder("evaluate"),
     exportState: inOrder("exportState"),
+    copyAdapter: inOrder("copyAdapter"),
     importState: inOrder("importState"),
     writeAdapter: inOrder("writeAdapter"),
     writeState: inOrder("writeState"),
@@ -201,6 +202,10 @@ class ToyCore implements Engine {
 
   async exportState(): Promise<TrainingState> {
     return { updateCount: this.#updateCount, ...copyState(this.#current) };
+  }
+
+  async copyAdapter(): Promise<Float32Array> {
+    return this.#current.adapter.slice();
   }
 
   async importState(state: TrainingState, expected?: string): Promise<{ digest: string }> {
