@@ -7,7 +7,7 @@ import type { GpuTensor } from "./tensor.ts";
 export interface ReadbackParts {
   readonly device: GPUDevice;
   /** Learns from what was measured of the submits before. */
-  readonly submits: Pick<Submits, "busyMs" | "measuredBytes" | "resolve" | "learn">;
+  readonly submits: Pick<Submits, "busyMs" | "measuredBytes" | "resolve" | "learn" | "forget">;
   readonly errors: Pick<ErrorScopes, "isLost">;
   /** Throws if a command failed, naming the attempt. */
   readonly check: (attempt: string) => Promise<void>;
@@ -51,6 +51,9 @@ export async function withMapped<T>(
     const mapped = staging.getMappedRange();
     submits.learn(mapped.slice(byteLength), byteLength);
     return use(new Uint8Array(mapped, 0, byteLength));
+  } catch (thrown) {
+    submits.forget();
+    throw thrown;
   } finally {
     staging.destroy();
   }

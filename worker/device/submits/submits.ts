@@ -104,6 +104,12 @@ export class Submits {
     this.#stats = { count: count + submits.length, longestMs: Math.max(longestMs, ...longest) };
   }
 
+  /** The queue is empty, and nothing is learnt: a command failed, so that what `resolve` copied is not read. */
+  forget(): void {
+    this.#pacer.take();
+    this.#startedAt = null;
+  }
+
   #report(submits: readonly SubmittedWork[], durations: readonly (number | null)[]): void {
     const longest = durations.findIndex((duration) => duration !== null && duration >= 2 * this.#toldMs);
     if (longest < 0 || this.#isCpu) return;

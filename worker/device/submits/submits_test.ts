@@ -29,6 +29,19 @@ Deno.test("a submit that a watchdog might not forgive is told once, and again wh
   assertEquals(submits.stats, { count: 7, longestMs: 2500 });
 });
 
+Deno.test("after a read that failed, durations belong to the submits that came later", () => {
+  const { device } = recordingDevice();
+  const notes: string[] = [];
+  const submits = new Submits(device, { isCpu: false });
+  submits.tell = (note) => notes.push(note);
+  submits.add("cross_entropy", 1e9);
+  submits.end(device.createCommandEncoder());
+  submits.forget(); // memory ran out
+  measure(submits, [1200]);
+  assertStringIncludes(notes[0]!, "(attention_tile_dkv)");
+  assertEquals(submits.stats, { count: 1, longestMs: 1200 });
+});
+
 Deno.test("a driver that computes on the CPU has no watchdog", () => {
   const { device } = recordingDevice();
   const submits = new Submits(device, { isCpu: true });
