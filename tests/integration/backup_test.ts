@@ -103,11 +103,11 @@ Deno.test("backup while it trains, wipe, restore: the job goes on to the same ha
   const restored = await train(async ({ folder, api, jobId, coordinator, start, reached }) => {
     await reached(9);
     const out = `${folder}/backup.tar`;
-    const written = await run("backup", "--data-dir", `${folder}/data`, "--out", out);
+    const written = await run("backup", "--data-folder", `${folder}/data`, "--out", out);
     assertEquals(written.stderr, "");
     assertMatch(written.stdout, /backup\.tar: \d+ bytes/);
     assertEquals((await Deno.stat(out)).mode! & 0o777, 0o600);
-    assertEquals((await run("backup", "--data-dir", `${folder}/data`, "--out", out)).code, 1);
+    assertEquals((await run("backup", "--data-folder", `${folder}/data`, "--out", out)).code, 1);
     backedUpAt = (await jobOf(api, jobId)).step;
     // Nothing of it is left in the folder.
     assertEquals([...Deno.readDirSync(`${folder}/data/snapshots`)], []);
@@ -119,7 +119,7 @@ Deno.test("backup while it trains, wipe, restore: the job goes on to the same ha
       return pid === null || !await Deno.stat(`/proc/${pid.trim()}`).then(() => true, () => false);
     });
     await Deno.remove(`${folder}/data`, { recursive: true });
-    const read = await run("restore", "--from", out, "--data-dir", `${folder}/data`);
+    const read = await run("restore", "--from", out, "--data-folder", `${folder}/data`);
     assertEquals([read.code, read.stderr], [0, ""]);
     await start();
   });
@@ -182,9 +182,9 @@ Deno.test("a folder that nobody uses is backed up too; damaged, cut and newer ar
       await coordinator.ended;
     }
     const out = `${folder}/backup.tar`;
-    assertEquals((await run("backup", "--data-dir", data, "--out", out)).stderr, "");
-    const occupied = await run("restore", "--from", out, "--data-dir", data);
-    assertMatch(occupied.stderr, /^restore: --data-dir ".*" is not empty: move it away first/);
+    assertEquals((await run("backup", "--data-folder", data, "--out", out)).stderr, "");
+    const occupied = await run("restore", "--from", out, "--data-folder", data);
+    assertMatch(occupied.stderr, /^restore: --data-folder ".*" is not empty: move it away first/);
 
     const bytes = await Deno.readFile(out);
     const refused = async (change: (bytes: Uint8Array) => Uint8Array): Promise<LoraFleetError> => {
@@ -225,7 +225,7 @@ Deno.test("a folder that nobody uses is backed up too; damaged, cut and newer ar
     const foreign = await refused(() => new Uint8Array(2048).fill(7));
     assertMatch(foreign.message, /is damaged: there is no header of a file, at byte 0/);
 
-    const restored = await run("restore", "--from", out, "--data-dir", `${folder}/other`);
+    const restored = await run("restore", "--from", out, "--data-folder", `${folder}/other`);
     assertEquals(restored.stderr, "");
     assertMatch(restored.stdout, /other: \d+ files, \d+ bytes, as of \d{4}-/);
     {
@@ -237,6 +237,9 @@ Deno.test("a folder that nobody uses is backed up too; damaged, cut and newer ar
     );
     const before = JSON.parse(await Deno.readTextFile(`${data}/coordinator.json`));
     assertEquals([coordinatorId, leaseHolders], [before.coordinatorId, []]);
-    assertEquals((await run("backup", "--data-dir", `${folder}/none`, "--out", `${folder}/x.tar`)).code, 1);
+    assertEquals(
+      (await run("backup", "--data-folder", `${folder}/none`, "--out", `${folder}/x.tar`)).code,
+      1,
+    );
     assertEquals((await run("backup", "--out", `${folder}/x.tar`)).code, 2);
   }));

@@ -36,7 +36,7 @@ export async function writeBackup(
     const running = await readRunning(dataFolder);
     if (running !== null) return await fromCoordinator(running.url, running.key, running.tlsCa, out);
     const message = `${thrown.message}, which does not serve its API yet: try again, or use --url`;
-    throw new LoraFleetError("conflict", message, { param: "data-dir" });
+    throw new LoraFleetError("conflict", message, { param: "data-folder" });
   }
 }
 

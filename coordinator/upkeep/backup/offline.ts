@@ -13,7 +13,7 @@ export async function openOffline(dataFolder: string): Promise<OfflineFolder> {
   const path = `${dataFolder}/coordinator.sqlite`;
   await Deno.stat(path).catch((cause) => {
     const message = `${quote(dataFolder)} is not a data folder: ${messageOf(cause)}`;
-    throw new LoraFleetError("not_found", message, { param: "data-dir", cause });
+    throw new LoraFleetError("not_found", message, { param: "data-folder", cause });
   });
   const db = new DatabaseSync(path);
   try {
@@ -29,7 +29,7 @@ export async function openOffline(dataFolder: string): Promise<OfflineFolder> {
       });
     }
     const message = `a coordinator uses ${quote(dataFolder)}`;
-    throw new LoraFleetError("conflict", message, { param: "data-dir", cause: thrown });
+    throw new LoraFleetError("conflict", message, { param: "data-folder", cause: thrown });
   }
   return {
     dataFolder,

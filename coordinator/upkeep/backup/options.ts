@@ -3,24 +3,24 @@ import { parseArgs } from "node:util";
 import { resolve } from "@std/path";
 import { LoraFleetError, messageOf, quote, usage } from "../../../shared/errors.ts";
 
-export const BACKUP_USAGE = `Usage: deno task backup --data-dir <folder> --out <file>
+export const BACKUP_USAGE = `Usage: deno task backup --data-folder <folder> --out <file>
        deno task backup --url <url> --out <file>
 
 Writes everything of a data folder but base models and what can be made again into a tar archive, whether its coordinator runs
 or not; jobs that train go on meanwhile. The archive holds the fleet's keys: only its owner can read it.
 
-  --data-dir <folder>     on the coordinator's machine
+  --data-folder <folder>  on the coordinator's machine
   --url <url>             from anywhere, with an admin's key in LORAFLEET_API_KEY
   --out <file>            a new file
   --help
 `;
 
-export const RESTORE_USAGE = `Usage: deno task restore --from <file> --data-dir <folder>
+export const RESTORE_USAGE = `Usage: deno task restore --from <file> --data-folder <folder>
 
 Makes a data folder from a backup. Every file is checked; the folder is complete, or not there.
 
   --from <file>           what deno task backup wrote
-  --data-dir <folder>     a new folder, or an empty one
+  --data-folder <folder>  a new folder, or an empty one
   --help
 `;
 
@@ -36,12 +36,12 @@ export interface RestoreOptions {
 
 /** Null for --help. Throws `usage`. */
 export function parseBackupOptions(args: readonly string[]): BackupOptions | null {
-  const values = parse(args, ["data-dir", "url", "out"]);
+  const values = parse(args, ["data-folder", "url", "out"]);
   if (values === null) return null;
   const { out, url } = values;
-  const dataFolder = values["data-dir"];
+  const dataFolder = values["data-folder"];
   if ((dataFolder === undefined) === (url === undefined)) {
-    throw usage("data-dir", "either --data-dir or --url is needed");
+    throw usage("data-folder", "either --data-folder or --url is needed");
   }
   if (out === undefined) throw usage("out", "--out is missing");
   if (url === undefined) return { source: { dataFolder: resolve(dataFolder!) }, out: resolve(out) };
@@ -56,12 +56,12 @@ export function parseBackupOptions(args: readonly string[]): BackupOptions | nul
 
 /** Null for --help. Throws `usage`. */
 export function parseRestoreOptions(args: readonly string[]): RestoreOptions | null {
-  const values = parse(args, ["from", "data-dir"]);
+  const values = parse(args, ["from", "data-folder"]);
   if (values === null) return null;
   const { from } = values;
-  const dataFolder = values["data-dir"];
+  const dataFolder = values["data-folder"];
   if (from === undefined) throw usage("from", "--from is missing");
-  if (dataFolder === undefined) throw usage("data-dir", "--data-dir is missing");
+  if (dataFolder === undefined) throw usage("data-folder", "--data-folder is missing");
   return { from: resolve(from), dataFolder: resolve(dataFolder) };
 }
 

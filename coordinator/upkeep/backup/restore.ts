@@ -136,10 +136,10 @@ async function forgetLeases(folder: string): Promise<void> {
 async function assertEmpty(dataFolder: string): Promise<void> {
   const entries = await Array.fromAsync(Deno.readDir(dataFolder)).catch(ignoreMissing) ?? [];
   if (entries.length === 0) return;
-  const message = `--data-dir ${
+  const message = `--data-folder ${
     quote(dataFolder)
   } is not empty: move it away first, or choose a different one`;
-  throw new LoraFleetError("conflict", message, { param: "data-dir" });
+  throw new LoraFleetError("conflict", message, { param: "data-folder" });
 }
 
 async function assertRoom(archive: string, dataFolder: string): Promise<void> {
@@ -153,7 +153,7 @@ async function assertRoom(archive: string, dataFolder: string): Promise<void> {
   const free = await freeBytes(parent);
   if (free === null || free > size) return;
   const message = `the backup needs ${size} bytes, and the disk of ${quote(dataFolder)} has ${free} free`;
-  throw new LoraFleetError("storage", message, { param: "data-dir" });
+  throw new LoraFleetError("storage", message, { param: "data-folder" });
 }
 
 async function textOf({ path, size, bytes }: TarEntry): Promise<{ text: string; sha256: string }> {
