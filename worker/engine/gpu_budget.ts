@@ -78,9 +78,13 @@ export class GpuBudgets {
     const { clock, open, system } = this.#options;
     const { device } = await open({ allowCpu: spec.allowCpu });
     try {
-      const probed = await probeMemory({ device, clock, systemAvailable: () => system().available });
+      const probe = { device, clock, systemAvailable: () => system().available };
+      const { isLost, ...probed } = await probeMemory(probe);
       const memory = { ...probed, isCorrected: false };
-      if (memory.bytes > 0) await this.#save(() => this.#memories(spec)?.write(cardOf(gpu), memory));
+      // A reset in the middle of the probe says nothing of the card: the next start looks again.
+      if (memory.bytes > 0 && !isLost) {
+        await this.#save(() => this.#memories(spec)?.write(cardOf(gpu), memory));
+      }
       return { ...memory, measuredAt: clock.now() };
     } finally {
       device.destroy();

@@ -12,6 +12,8 @@ export interface ProbedMemory {
   readonly bytes: number;
   /** The GPU computes in the machine's own memory: `bytes` is what was seen before the probe ended, not a limit. */
   readonly isSystemMemory: boolean;
+  /** The device was lost: because memory ran out, which some drivers say that way, or for a reason of its own. */
+  readonly isLost: boolean;
 }
 
 export interface ProbeOptions {
@@ -39,11 +41,13 @@ const SLOW_MS = 60;
 /** Allocates all of the memory and frees it. */
 export async function probeMemory({ device, clock, systemAvailable }: ProbeOptions): Promise<ProbedMemory> {
   const buffers: GPUBuffer[] = [];
+  let isLost = false;
+  device.lost.then(() => isLost = true);
   const before = systemAvailable();
   const largest = Math.min(LARGEST_STEP, device.limits.maxBufferSize);
   let [bytes, step, isFull, fastest] = [0, Math.min(FIRST_STEP, largest), false, Infinity];
   try {
-    while (step >= SMALLEST_STEP) {
+    while (step >= SMALLEST_STEP && !isLost) {
       const startedAt = clock.now();
       const buffer = await fill(device, step);
       const milliseconds = clock.now() - startedAt;
@@ -59,11 +63,11 @@ export async function probeMemory({ device, clock, systemAvailable }: ProbeOptio
       bytes += step;
       fastest = Math.min(fastest, milliseconds / step);
       if (bytes >= TELLING_BYTES && before - systemAvailable() > SYSTEM_SHARE * bytes) {
-        return { bytes, isSystemMemory: true };
+        return { bytes, isSystemMemory: true, isLost };
       }
       if (!isFull) step = Math.min(largest, 2 * step);
     }
-    return { bytes, isSystemMemory: false };
+    return { bytes, isSystemMemory: false, isLost };
   } finally {
     for (const buffer of buffers) buffer.destroy();
   }

@@ -11,6 +11,7 @@ async function probe(
   changes: {
     readonly systemAvailable?: (memory: SmallMemory) => number;
     readonly msOf?: (used: number) => number;
+    readonly lostAt?: number;
   } = {},
 ) {
   const memory: SmallMemory = { limitBytes, usedBytes: 0 };
@@ -20,7 +21,12 @@ async function probe(
     const probed = await probeMemory({
       device,
       // Twice for each step: before it, and when it is filled.
-      clock: { now: () => now += changes.msOf?.(memory.usedBytes) ?? 1 },
+      clock: {
+        now: () => {
+          if (memory.usedBytes >= (changes.lostAt ?? Infinity)) device.destroy();
+          return now += changes.msOf?.(memory.usedBytes) ?? 1;
+        },
+      },
       systemAvailable: () => changes.systemAvailable?.(memory) ?? 64 * 1024 * MIB,
     });
     assertEquals(memory.usedBytes, 0);
@@ -32,9 +38,14 @@ async function probe(
 
 Deno.test("a probe finds a card's memory to 64 MiB, and frees it", async () => {
   for (const mib of [0, 63, 64, 300, 1000, 8111, 24_217]) {
-    const { bytes, isSystemMemory } = await probe(mib * MIB);
-    assertEquals([bytes / MIB, isSystemMemory], [mib - mib % 64, false]);
+    const { bytes, isSystemMemory, isLost } = await probe(mib * MIB);
+    assertEquals([bytes / MIB, isSystemMemory, isLost], [mib - mib % 64, false, false]);
   }
+});
+
+Deno.test("a device that is lost in the middle of a probe is told apart from a card that is full", async () => {
+  const { bytes, isLost } = await probe(24_217 * MIB, { lostAt: 3000 * MIB });
+  assertEquals([bytes / MIB < 24_000, isLost], [true, true]);
 });
 
 Deno.test("a driver that takes the machine's memory is found before the machine has none left", async () => {
