@@ -1,6 +1,7 @@
 #!/bin/bash
 # Lints the chart with the real helm and renders it, with its defaults, into deploy/kubernetes/lorafleet.yaml.
-# Needs Go, or HELM=path of a helm.
+# Renders NATS' own chart with our values for it, too. Needs Go, or HELM=path of a helm; and the chart from GitHub, or
+# NATS_CHART=path of helm/charts/nats of nats-io/k8s.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
@@ -30,3 +31,16 @@ digest=$(cat $(find "$chart" -type f | sort) | sha256sum | cut -d' ' -f1)
 "$HELM" version --short
 wc -l deploy/kubernetes/lorafleet.yaml
 cp "$work/branches.yaml" deploy/kubernetes/testing/branches.yaml
+
+# Helm ignores values that a chart does not know: what we ask for must be in what comes out.
+if [ -z "${NATS_CHART:-}" ]; then
+  git clone -q --depth 1 https://github.com/nats-io/k8s "$work/k8s"
+  NATS_CHART=$work/k8s/helm/charts/nats
+fi
+"$HELM" template nats "$NATS_CHART" -f deploy/kubernetes/nats-values.yaml >"$work/nats.yaml"
+for part in '"max_payload": 8388608' 'image: nats:2.15.3-alpine' 'replicas: 3' 'storage: 20Gi' \
+  'topologyKey: kubernetes.io/hostname' 'whenUnsatisfiable: DoNotSchedule'; do
+  grep -qF "$part" "$work/nats.yaml" || { echo "NATS' chart does not give: $part"; exit 1; }
+done
+version=$(sed -n 's/^version: //p' "$NATS_CHART/Chart.yaml")
+echo "nats-values.yaml: all of it comes out of NATS' chart $version"
