@@ -101,12 +101,18 @@ function createLease(
       if (!isWrongRevision(thrown)) throw thrown;
     }
     const found = await read(bucket);
-    if (found.holder === holder && found.revision === revision + 1) {
-      // The answer to the last renewal was lost.
+    const cause = whyRefused(found, { holder, revision });
+    if (cause === "answer lost") {
       revision = found.revision;
       return await write(bucket, holder, revision, timeoutMs);
     }
-    if (found.holder === null) {
+    if (cause === "on its way") {
+      throw new LoraFleetError(
+        "timeout",
+        `${attempted}: the broker has not stored the renewal before it yet`,
+      );
+    }
+    if (cause === "expired") {
       const next = await write(bucket, holder, found.revision, timeoutMs);
       if (next === revision + 1 || next === FIRST_REVISION) return next;
       await bucket.delete(KEY, { previousSeq: next });
@@ -144,6 +150,25 @@ function createLease(
       await bucket.delete(KEY, { previousSeq: revision }).catch(() => {});
     },
   };
+}
+
+/**
+ * Why a write that builds on `revision` was refused, from the entry that is there.
+ *
+ * - `answer lost`: the write before it was stored, and its answer did not come;
+ * - `on its way`: nobody has written since. A cluster without a majority keeps an unanswered write in its hands, and a leader that
+ *   does not know yet that it has lost the majority refuses the next one because of it;
+ * - `expired`: there is no holder;
+ * - `new holder`: somebody else has written.
+ */
+export function whyRefused(
+  found: Entry,
+  last: { readonly holder: string; readonly revision: number },
+): "answer lost" | "on its way" | "expired" | "new holder" {
+  if (found.holder === null) return "expired";
+  if (found.holder !== last.holder) return "new holder";
+  if (found.revision === last.revision) return "on its way";
+  return found.revision === last.revision + 1 ? "answer lost" : "new holder";
 }
 
 async function read(bucket: KV): Promise<Entry> {

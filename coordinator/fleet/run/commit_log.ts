@@ -26,9 +26,15 @@ export async function appendCommit(
     const newest = log.at(-1);
     // The answer may have been lost: then the newest entry is ours.
     if (newest !== undefined && isSame(newest.data, bytes)) return newest.sequence;
+    // Nobody has appended: a cluster that has lost its majority refuses it because of an attempt that it still has in its hands.
+    if ((newest?.sequence ?? 0) === expectedLast) {
+      const attempted = `cannot append step ${entry.step} to the commits of ${entry.jobId}`;
+      const message = `${attempted}: the broker has not stored an earlier attempt yet`;
+      throw new LoraFleetError("timeout", message, { cause: thrown });
+    }
     const begins = previous === null ? null : encodeMessage(commitEntrySchema, previous);
     const isRestored = begins !== null && log.length === 1 && isSame(newest!.data, begins);
-    if (!isRestored || newest!.sequence === expectedLast) throw thrown;
+    if (!isRestored) throw thrown;
     return await append(newest!.sequence);
   }
 }

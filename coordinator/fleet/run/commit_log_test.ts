@@ -51,6 +51,24 @@ Deno.test("a different coordinator's commit is a conflict", async () => {
   assertEquals(error.code, "conflict");
 });
 
+Deno.test("a refusal although nobody has appended may be repeated: an earlier attempt is on its way", async () => {
+  const bus = await createLog();
+  await appendCommit(bus, ENTRY, 0);
+  const refusing = {
+    ...bus,
+    readStream: (name: string) => bus.readStream(name),
+    append: () => Promise.reject(new LoraFleetError("conflict", "wrong last sequence: 1")),
+  };
+  const second = { ...ENTRY, step: 1 };
+  const error = await assertRejects(
+    () => appendCommit(refusing, second, 1),
+    LoraFleetError,
+    "earlier attempt",
+  );
+  assertEquals(error.code, "timeout");
+  assertEquals(await appendCommit(bus, second, 1), 2);
+});
+
 Deno.test("a lost log is restored with the newest commit, and the next one follows", async () => {
   const bus = await createLog();
   const [first, second] = [{ ...ENTRY, step: 1 }, { ...ENTRY, step: 2 }];
