@@ -76,15 +76,17 @@ export async function acquireNatsLease(
   return null;
 }
 
+interface LeaseParts extends Pick<LeaseOptions, "holder" | "ttlMs"> {
+  readonly nc: NatsConnection;
+  readonly name: string;
+  readonly timeoutMs: number;
+  /** Finds or creates the bucket. */
+  readonly create: () => Promise<KV>;
+}
+
 function createLease(
   bucket: KV,
-  { nc, name, holder, ttlMs, timeoutMs, create }: Pick<LeaseOptions, "holder" | "ttlMs"> & {
-    readonly nc: NatsConnection;
-    readonly name: string;
-    readonly timeoutMs: number;
-    /** Finds or creates the bucket. */
-    readonly create: () => Promise<KV>;
-  },
+  { nc, name, holder, ttlMs, timeoutMs, create }: LeaseParts,
   term: number,
   askedAt: number,
 ): Lease {
