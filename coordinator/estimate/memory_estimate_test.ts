@@ -1,20 +1,14 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { planLora } from "../../shared/memory/lora_plan.ts";
 import { planMemory } from "../../shared/memory/memory_plan.ts";
+import { llama2 as llama2Config } from "../../shared/model/config_fixture.ts";
 import { parseTransformerSpec } from "../../shared/model/parse_transformer_spec.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import { parseJobRequest } from "../job_request/parse.ts";
 import { CARD_TENSOR_BYTES, CARDS, usableBytes } from "./cards.ts";
 import { estimateMemory } from "./memory_estimate.ts";
 
-const llama2 = parseTransformerSpec({
-  architectures: ["LlamaForCausalLM"],
-  hidden_size: 4096,
-  intermediate_size: 11008,
-  num_attention_heads: 32,
-  num_hidden_layers: 32,
-  vocab_size: 32000,
-});
+const llama2 = parseTransformerSpec(llama2Config);
 const llama2Large = parseTransformerSpec({
   architectures: ["LlamaForCausalLM"],
   hidden_size: 8192,

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { loraSchema } from "../job/job_spec_schema.ts";
+import { llama2 as llama2Config } from "../model/config_fixture.ts";
 import { parseTransformerSpec } from "../model/parse_transformer_spec.ts";
 import { keepWithin } from "./kept_layers.ts";
 import { planLora } from "./lora_plan.ts";
@@ -7,14 +8,7 @@ import { formatPlan } from "./memory_fit.ts";
 import { planMemory } from "./memory_plan.ts";
 import { lowestTrainedLayer, trainedLayers } from "./trained_layers.ts";
 
-const llama2 = parseTransformerSpec({
-  architectures: ["LlamaForCausalLM"],
-  hidden_size: 4096,
-  intermediate_size: 11008,
-  num_attention_heads: 32,
-  num_hidden_layers: 32,
-  vocab_size: 32000,
-});
+const llama2 = parseTransformerSpec(llama2Config);
 const loraOf = (fields: object = {}) =>
   planLora(llama2, loraSchema.parse({ r: 64, target_modules: "all-linear", lora_dropout: 0.1, ...fields }));
 const lora = loraOf();

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { LoraFleetError } from "../errors.ts";
 import { loraSchema } from "../job/job_spec_schema.ts";
+import { llama2 as llama2Config } from "../model/config_fixture.ts";
 import { parseTransformerSpec } from "../model/parse_transformer_spec.ts";
 import { planLora } from "./lora_plan.ts";
 import { chunkColumns, type PlanOptions } from "./buffer_sizes.ts";
@@ -8,14 +9,7 @@ import { formatBytes } from "./format_bytes.ts";
 import { assertFits, formatPlan } from "./memory_fit.ts";
 import { planMemory } from "./memory_plan.ts";
 
-const llama2 = parseTransformerSpec({
-  architectures: ["LlamaForCausalLM"],
-  hidden_size: 4096,
-  intermediate_size: 11008,
-  num_attention_heads: 32,
-  num_hidden_layers: 32,
-  vocab_size: 32000,
-});
+const llama2 = parseTransformerSpec(llama2Config);
 const lora = planLora(llama2, loraSchema.parse({ r: 64, lora_alpha: 16 }));
 const options: PlanOptions = {
   maxTokens: 2048,

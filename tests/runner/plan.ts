@@ -1,7 +1,7 @@
 /**
- * Which test files share a process and which processes may run side by side. The units of a top folder share one, or a few
- * if they are many. A GPU file has one of its own: a driver that crashes takes one file with it. Whole fleets measure silence in seconds, so an integration file has
- * the machine for itself.
+ * Which test files share a process and which processes may run side by side. The units of a top folder share one, or a few if they
+ * are many. A GPU file has one of its own: a driver that crashes takes one file with it. Whole fleets measure silence in seconds, so
+ * an integration file has the machine for itself.
  */
 import type { GroupName } from "./discover.ts";
 

@@ -1,5 +1,4 @@
 /** Executes what needs no kernel: copies of small buffers, and a clock that advances as the commands are said to take. */
-import type { FakeBuffer } from "./fake_buffer.ts";
 import type { PendingCommand, PendingDispatch } from "./fake_encoder.ts";
 import type { RecordedCommand, RecordedDispatch } from "./recorded.ts";
 
@@ -31,8 +30,8 @@ export class FakeQueue {
       case "dispatch":
         return decodeDispatch(command);
       case "copy": {
-        const { from, fromOffset, to, toOffset, byteLength } = command;
-        copyBytes(from, fromOffset, to, toOffset, byteLength);
+        copyBytes(command);
+        const { from, to, byteLength } = command;
         return { kind: "copy", label: `${from.label} → ${to.label}`, byteLength };
       }
       case "clear": {
@@ -53,13 +52,7 @@ export class FakeQueue {
 }
 
 /** What the host or the clock wrote travels along; a kernel's results are not known. */
-function copyBytes(
-  from: FakeBuffer,
-  fromOffset: number,
-  to: FakeBuffer,
-  toOffset: number,
-  byteLength: number,
-): void {
+function copyBytes({ from, fromOffset, to, toOffset, byteLength }: PendingCommand & { kind: "copy" }): void {
   if (!from.keepsContents || !to.keepsContents) return;
   const words = from.words(fromOffset, byteLength);
   to.write(toOffset, new Uint8Array(words.buffer, words.byteOffset, words.byteLength).slice());
