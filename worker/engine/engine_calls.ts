@@ -12,6 +12,8 @@ export interface EngineNote {
   readonly note: string;
   /** The GPU was reset. */
   readonly isReset?: boolean;
+  /** Why it was reset, where it is repaired. */
+  readonly reason?: string;
   /** The GPU resets again and again: the worker must end. */
   readonly isBroken?: boolean;
 }

@@ -1,4 +1,7 @@
-/** Counts a GPU's resets: one now and then is repaired, a GPU that resets again and again is broken. */
+/**
+ * Counts a GPU's resets: one now and then is repaired, a GPU that resets again and again is broken. The worker counts those of all its
+ * engines (worker/job/gpu_health.ts), and each engine its own, so that it ends by itself.
+ */
 import { LoraFleetError } from "../../shared/errors.ts";
 
 /** So many resets within `RESET_WINDOW_MS` are repaired; the next one ends the worker. */

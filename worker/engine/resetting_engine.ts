@@ -175,7 +175,8 @@ export class ResettingEngine implements Engine {
       this.#tell({ note: messageOf(thrown), isReset: true, isBroken: true });
       throw thrown;
     }
-    this.#tell({ note: `${reset.message}: the GPU was reset; ${what}`, isReset: true });
+    const reason = reset.message;
+    this.#tell({ note: `${reason}: the GPU was reset; ${what}`, isReset: true, reason });
   }
 }
 

@@ -12,7 +12,7 @@ import { type Connection, CoordinatorLink, type CoordinatorLinkOptions } from ".
 import { Drain } from "./drain.ts";
 import { type EventLoopGap, measureEventLoopGap } from "./event_loop_gap.ts";
 import { listenToFleet } from "./fleet_feed.ts";
-import { GpuHealth, leavingReason } from "./gpu_health.ts";
+import { GpuHealth, leavingReason } from "../job/gpu_health.ts";
 import { startHeartbeats } from "./heartbeat.ts";
 import { sayGoodbye, sayHello } from "./hello.ts";
 import type { JoinReply } from "./join.ts";
@@ -48,7 +48,7 @@ export function startAgent(options: AgentOptions): Agent {
 }
 
 export class Agent {
-  /** Resolves when the worker has left; rejects if it cannot stay: `unauthorized`, `conflict`, `gpu_failure` (gpu_health.ts). */
+  /** Resolves when the worker has left; rejects if it cannot stay: `unauthorized`, `conflict`, `gpu_failure` (worker/job/gpu_health.ts). */
   readonly ended: Promise<void>;
   readonly #options: AgentOptions;
   readonly #change = createChange();
@@ -71,7 +71,7 @@ export class Agent {
     this.#link = new CoordinatorLink({ ...options, signal: this.#stopping.signal });
     this.#drain = new Drain(clock, limits);
     this.#telemetry = new Telemetry(clock);
-    this.#gpu = new GpuHealth(this.#telemetry);
+    this.#gpu = new GpuHealth(this.#telemetry, clock);
     this.#host = new JobHost({
       ...options,
       telemetry: this.#telemetry,

@@ -4,6 +4,7 @@ import { ResettingEngine } from "../engine/resetting_engine.ts";
 import { committedOf, inWorld, isLoaded, type World } from "../testing/agent_fixture.ts";
 import { losingEngine, type LossAt } from "../testing/losing_engine.ts";
 import { JOB } from "../testing/test_job.ts";
+import { GpuHealth } from "./gpu_health.ts";
 
 /** A worker that has loaded the job, on a GPU that is lost as `lossAt` says. */
 async function startOn(world: World, lossAt: LossAt) {
@@ -59,3 +60,47 @@ inWorld(
     );
   },
 );
+
+inWorld(
+  "resets are the worker's, not a job's: four within an hour end it, although each job has an engine of its own",
+  async (world) => {
+    const { clock, coordinator } = world;
+    let engines = 0;
+    coordinator.setJob(JOB);
+    const worker = world.start("w-a", {
+      // The first load of each engine meets a reset.
+      newEngine: (tell) => {
+        engines++;
+        const { engine } = losingEngine(clock, (number) => number === 1);
+        return new ResettingEngine(engine, { clock, tell });
+      },
+    });
+    let ended: unknown = null;
+    worker.agent.ended.catch((thrown) => ended = thrown);
+    for (let job = 1; job <= 3; job++) {
+      await world.until(`job ${job} is loaded`, () => isLoaded(worker) && engines === job);
+      await world.until("heartbeats count them all", () => worker.heartbeat!.gpuResets === job);
+      assertEquals(ended, null);
+      coordinator.setJob({ ...JOB, jobId: `${JOB.jobId}${job}`, startId: `${JOB.startId}${job}` });
+    }
+    await world.until("it has ended", () => ended !== null);
+    assert(ended instanceof LoraFleetError);
+    assertEquals([ended.code, engines], ["gpu_failure", 4]);
+    assertStringIncludes(
+      ended.message,
+      'was reset 4 times within 1 min, the last time: Computing "load" failed: the device was lost. It does',
+    );
+  },
+);
+
+Deno.test("resets that are an hour apart end no worker, and its heartbeats count all of them", async () => {
+  let [now, count, isBroken] = [0, 0, false];
+  const health = new GpuHealth({ gpuWasReset: () => count++ }, { now: () => now });
+  health.broken.catch(() => isBroken = true);
+  for (let reset = 0; reset < 20; reset++, now += 60 * 60_000 / 3) {
+    health.hear({ note: "lost", isReset: true });
+  }
+  health.hear({ note: "the GPU works again" });
+  await Promise.resolve();
+  assertEquals([count, isBroken], [20, false]);
+});
