@@ -5,6 +5,7 @@
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
+import { asksForVersion, versionLine } from "../shared/protocol/release.ts";
 import { assertAdapterMoved } from "./jobs/results/adapter_check.ts";
 import { type CoordinatorConfig, parseConfig, USAGE } from "./config/config.ts";
 import { trackerSecrets } from "./config/tracker_settings.ts";
@@ -20,6 +21,7 @@ const STOP_TIMEOUT_MS = 15_000;
 
 async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promise<number> {
   secrets.add(...config.apiKeys, config.joinToken, config.hub.token, ...trackerSecrets(config.trackers));
+  log("info", versionLine());
   for (const warning of config.warnings) log("warn", warning);
   const signalled = Promise.withResolvers<number>();
   let signalCount = 0;
@@ -67,6 +69,10 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
 async function run(logger: Logger): Promise<number> {
   let config: CoordinatorConfig | null;
   try {
+    if (asksForVersion(Deno.args)) {
+      console.log(versionLine());
+      return 0;
+    }
     config = parseConfig(Deno.args, (name) => Deno.env.get(name));
   } catch (thrown) {
     if (!(thrown instanceof LoraFleetError)) throw thrown;

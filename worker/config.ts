@@ -60,6 +60,7 @@ Joins a fleet with this machine's GPU and works on its jobs until stopped. The c
                             with RUNPOD_POD_ID and RUNPOD_API_KEY, which
                             RunPod sets                                       LORAFLEET_REMOVE_POD=1
   LORAFLEET_ALIVE_FILE      a file that heartbeats renew, for health checks
+  --version
   --help
 
 Also read: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN_PATH, HF_HUB_OFFLINE, LORAFLEET_LOG_LEVEL (debug, info, warn,
@@ -82,6 +83,7 @@ const OPTIONS = {
   "leave-when-idle": { type: "string" },
   "leave-at": { type: "string" },
   "remove-pod": { type: "boolean" },
+  "version": { type: "boolean" },
   "help": { type: "boolean" },
 } as const;
 

@@ -4,6 +4,7 @@ import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
 import { newIncarnation } from "../shared/protocol/ids.ts";
 import { LIMITS } from "../shared/protocol/limits.ts";
+import { asksForVersion, versionLine } from "../shared/protocol/release.ts";
 import { catchUncaught, detailOf, type Log, logAbout, type Logger, processLogger } from "../shared/log.ts";
 import { type Agent, startAgent } from "./fleet/agent.ts";
 import { createAliveFile } from "./fleet/alive_file.ts";
@@ -78,6 +79,7 @@ async function main(config: WorkerConfig, logger: Logger): Promise<number> {
 
 async function work(config: WorkerConfig, { log }: Logger): Promise<number> {
   const trust = await readTlsTrust(config.tlsCaPath);
+  log("info", versionLine());
   const gpu = await probeGpu(config);
   log("info", `GPU: ${gpu}`);
   const agent = start(config, gpu, trust, log);
@@ -117,6 +119,10 @@ async function leaveByItself(
 /** @returns the exit code */
 async function run(logger: Logger): Promise<number> {
   try {
+    if (asksForVersion(Deno.args)) {
+      console.log(versionLine());
+      return 0;
+    }
     const config = parseConfig(Deno.args, (name) => Deno.env.get(name), Deno.hostname);
     if (config !== null) return await main(config, logger);
     console.log(USAGE);

@@ -19,6 +19,7 @@ import { addModelRoutes } from "./routes/models.ts";
 import type { ApiServices } from "./routes/services.ts";
 import { addUploadRoutes } from "./routes/uploads.ts";
 import { addWorkerRoutes } from "./routes/workers.ts";
+import { VERSION } from "../../shared/protocol/release.ts";
 import { httpMetrics } from "../metrics/http_metrics.ts";
 import { auditChanges } from "./transport/audit.ts";
 import { dataForNoBrowser, requireUser, requireWorker } from "./transport/auth.ts";
@@ -26,8 +27,6 @@ import { requireRole } from "./transport/authorize.ts";
 import { errorResponse, unknownRoute } from "./transport/errors.ts";
 import { knownQueryOnly } from "./transport/known_query.ts";
 import { pacedBodies } from "./transport/paced_body.ts";
-
-export const API_VERSION = "0.1.0";
 
 const ROUTES = [
   addFileRoutes,
@@ -106,7 +105,7 @@ function openApiDocument(api: Api) {
     openapi: "3.1.0",
     info: {
       title: "lorafleet",
-      version: API_VERSION,
+      version: VERSION,
       description: "Fine-tuning with QLoRA on a fleet of workers, in the form of OpenAI's fine-tuning API",
     },
   });

@@ -82,6 +82,7 @@ ${NATS_USAGE}
                           one)                                                LORAFLEET_NATS_PORT
   --nats-public-url <url> URL by which workers reach the broker, if not the
                           API's host                                          LORAFLEET_NATS_PUBLIC_URL
+  --version
   --help
 
 Also read: LORAFLEET_NATS_SERVER (path of the binary), LORAFLEET_LOG_LEVEL (debug, info, warn, error),
@@ -109,6 +110,7 @@ const OPTIONS = {
   ...NATS_OPTIONS,
   "nats-host": { type: "string" },
   "nats-port": { type: "string" },
+  "version": { type: "boolean" },
   "help": { type: "boolean" },
 } as const;
 

@@ -1,7 +1,8 @@
 /** Serves the API and its readiness checks. */
+import { VERSION } from "../../shared/protocol/release.ts";
 import { createApiKeys } from "../access/api_keys.ts";
 import { createAuditLog } from "../access/audit_log.ts";
-import { API_VERSION, createApp } from "../api/app.ts";
+import { createApp } from "../api/app.ts";
 import { createReadiness } from "../api/readiness.ts";
 import type { NatsDoor } from "../api/transport/nats_door.ts";
 import { serveHttp } from "../api/transport/http_server.ts";
@@ -50,7 +51,7 @@ export async function serveApi(parts: ApiParts, started: AsyncDisposableStack): 
     ca: broker.broker.tlsCa ?? null,
   });
   const readiness = readinessOf(parts);
-  const process = { clock, dataFolder: config.dataFolder, version: API_VERSION, readiness };
+  const process = { clock, dataFolder: config.dataFolder, version: VERSION, readiness };
   addProcessMetrics(metrics, { ...process, signal: stopping.signal });
   const folderKey = `lfkey-${randomText(32)}`;
   const app = createApp({

@@ -2,7 +2,7 @@
 import { checkNatsServer, checkPorts } from "./broker_checks.ts";
 import { type Finding, problem } from "./finding.ts";
 import { checkGpu } from "./gpu_checks.ts";
-import { checkDisks, checkMemory, checkRuntime, checkVariables } from "./machine_checks.ts";
+import { checkDisks, checkMemory, checkRelease, checkRuntime, checkVariables } from "./machine_checks.ts";
 import { checkCoordinator, checkHub } from "./network_checks.ts";
 import { messageOf } from "../../shared/errors.ts";
 import type { World } from "./world.ts";
@@ -17,6 +17,7 @@ export async function examine(
   variables: readonly string[],
 ): Promise<readonly Finding[]> {
   const checks: readonly (readonly [string, () => unknown])[] = [
+    ["lorafleet", checkRelease],
     ["runtime", () => checkRuntime(world)],
     ["memory", () => checkMemory(world)],
     ["GPU", () => checkGpu(world)],

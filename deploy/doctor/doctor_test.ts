@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { ProbedGpu } from "../setup/checks.ts";
 import { describePlatform } from "../setup/platform.ts";
+import { servedVersions, VERSION } from "../../shared/protocol/release.ts";
 import { examine } from "./doctor.ts";
 import type { Finding } from "./finding.ts";
 import { jsonReport, textReport } from "./report.ts";
@@ -134,6 +135,23 @@ Deno.test("what a worker or an offline machine does without is a note", async ()
     ["GPU", "note"],
     ["nats-server", "note"],
     ["hub", "note"],
+  ]);
+});
+
+Deno.test("the report says which release this is, and that a coordinator is a different one", async () => {
+  const ofRelease = (version: string) => ({
+    answers: {
+      ...{ ...HUB, ...READY },
+      [`${COORDINATOR}/openapi.json`]: () => Response.json({ info: { version } }),
+    },
+  });
+  const [first] = await findingsOf(ofRelease(VERSION), COORDINATOR);
+  assertEquals([first?.check, first?.found], ["lorafleet", `${VERSION} (protocol ${servedVersions()})`]);
+  assertEquals(await complaints(ofRelease(VERSION), COORDINATOR), []);
+  const [other, ...rest] = await complaints(ofRelease("0.0.9"), COORDINATOR);
+  assertEquals([other?.check, other?.verdict, other?.found, rest.length], [
+    ...["release", "note", `0.0.9, and this is ${VERSION}`],
+    0,
   ]);
 });
 

@@ -1,5 +1,6 @@
-/** The machine: runtime, memory, disk, and variables that no program knows. */
+/** This release and its machine: runtime, memory, disk, and variables that no program knows. */
 import { join } from "@std/path";
+import { versionLine } from "../../shared/protocol/release.ts";
 import { nearestName } from "../../shared/std/nearest_name.ts";
 import { type Finding, note, ok, problem } from "./finding.ts";
 import type { World } from "./world.ts";
@@ -7,6 +8,10 @@ import type { World } from "./world.ts";
 /** What the tests run on. */
 const TESTED_DENO = "2.9.6";
 const GIB = 2 ** 30;
+
+export function checkRelease(): Finding {
+  return ok("lorafleet", versionLine().replace("lorafleet ", ""));
+}
 
 export function checkRuntime({ denoVersion, platform, architecture, cores }: World): Finding {
   const found = `Deno ${denoVersion} on ${platform.name}, ${architecture}, ${cores} CPU cores`;

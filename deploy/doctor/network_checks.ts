@@ -2,12 +2,15 @@
 import { z } from "zod";
 import { messageOf } from "../../shared/errors.ts";
 import { readHubSettings } from "../../shared/hub/hub_settings.ts";
+import { VERSION } from "../../shared/protocol/release.ts";
 import { type Finding, note, ok, problem } from "./finding.ts";
 import type { World } from "./world.ts";
 
 /** Certificates, tokens and signed URLs are dated; half a minute is what they forgive. */
 const MAX_CLOCK_ERROR_MS = 30_000;
 
+/** Of GET /openapi.json. */
+const descriptionSchema = z.object({ info: z.object({ version: z.string() }) });
 const readySchema = z.object({ checks: z.record(z.string(), z.string()) });
 
 /** @param url the API's, or a join URL */
@@ -33,7 +36,21 @@ export async function checkCoordinator(world: World, url: string): Promise<reado
     problem("coordinator", `${check}: ${state}`, "docs/operations.md")
   );
   const well = failed.length === 0 ? [ok("coordinator", `${origin} is ready`)] : [];
-  return [...well, ...findings, clockFinding(world, ready), await keyFinding(world, origin)];
+  return [
+    ...[...well, ...findings, clockFinding(world, ready)],
+    ...await releaseFindings(world, origin),
+    await keyFinding(world, origin),
+  ];
+}
+
+/** None if both are the same release, or the coordinator does not say which it is. */
+async function releaseFindings(world: World, origin: string): Promise<readonly Finding[]> {
+  const text = await world.fetch(`${origin}/openapi.json`).then((answer) => answer.text(), () => "");
+  const parsed = descriptionSchema.safeParse(jsonOf(text));
+  if (!parsed.success || parsed.data.info.version === VERSION) return [];
+  const { version } = parsed.data.info;
+  const found = `${version}, and this is ${VERSION}`;
+  return [note("release", found, "docs/releases.md says which work together: the coordinator goes first")];
 }
 
 function clockFinding(world: World, { headers }: Response): Finding {

@@ -2,6 +2,7 @@
 import { join } from "@std/path";
 import { TextLineStream } from "@std/streams";
 import { LoraFleetError, quote } from "../../shared/errors.ts";
+import { lastReleased, readReleases } from "../documents/releases.ts";
 import { repositoryRoot } from "../../deploy/machine/fleet.ts";
 
 export interface Release {
@@ -22,18 +23,13 @@ export interface Program {
   kill(): Promise<void>;
 }
 
-/** Writes the files of a revision below `folder`. Throws `usage` for what git does not know. */
-export async function checkOut(revision: string, folder: string): Promise<Release> {
-  const found = await git("rev-parse", "--verify", "--quiet", `${revision}^{commit}`);
-  if (found === null) {
-    const message =
-      `--from is ${quote(revision)}, which is no revision of the repository ${
-        quote(repositoryRoot)
-      }: a tag, a branch ` +
-      "or a commit is needed (git log --oneline)";
-    throw new LoraFleetError("usage", message, { param: "from" });
-  }
-  const commit = new TextDecoder().decode(found).trim();
+/**
+ * Writes the files of a revision below `folder`.
+ * @param revision null: the last release of docs/releases.md, by its tag or, where tags are lost, by its commit
+ * Throws `usage` for what git does not know.
+ */
+export async function checkOut(revision: string | null, folder: string): Promise<Release> {
+  const { commit, name } = revision === null ? await lastRelease() : await revisionOf(revision);
   const archive = await git("archive", "--format=tar", commit);
   if (archive === null) throw new LoraFleetError("storage", `git cannot archive ${commit}`);
   const root = join(folder, "release");
@@ -45,7 +41,41 @@ export async function checkOut(revision: string, folder: string): Promise<Releas
   if (!(await tar.status).success) {
     throw new LoraFleetError("storage", `tar cannot unpack ${commit} in ${root}`);
   }
-  return await releaseAt(root, commit.slice(0, 8));
+  return await releaseAt(root, name);
+}
+
+interface Revision {
+  readonly commit: string;
+  readonly name: string;
+}
+
+async function revisionOf(revision: string): Promise<Revision> {
+  const commit = await commitOf(revision);
+  if (commit !== null) return { commit, name: commit.slice(0, 8) };
+  const message = `--from is ${quote(revision)}, which is no revision of the repository ` +
+    `${quote(repositoryRoot)}: a tag, a branch or a commit is needed (git log --oneline)`;
+  throw new LoraFleetError("usage", message, { param: "from" });
+}
+
+async function lastRelease(): Promise<Revision> {
+  const { version, commit } = lastReleased(await readReleases());
+  const tagged = await commitOf(`v${version}`);
+  if (tagged !== null && tagged !== commit) {
+    const message =
+      `the tag v${version} is ${tagged}, and docs/releases.md says ${commit}: one of them is wrong`;
+    throw new LoraFleetError("usage", message);
+  }
+  if (await commitOf(commit) !== null) return { commit, name: version };
+  const message =
+    `the commit ${commit} of release ${version} is not in the repository ${quote(repositoryRoot)}` +
+    `: git fetch --unshallow, or git fetch origin ${commit}`;
+  throw new LoraFleetError("usage", message, { param: "from" });
+}
+
+/** Null for what git does not know. */
+async function commitOf(revision: string): Promise<string | null> {
+  const found = await git("rev-parse", "--verify", "--quiet", `${revision}^{commit}`);
+  return found === null ? null : new TextDecoder().decode(found).trim();
 }
 
 export async function releaseAt(root: string, name: string): Promise<Release> {

@@ -3,7 +3,7 @@
  * by the present one on the same folder, then one worker after the other drains and is replaced. The adapter has to be the one that
  * each of the two releases makes alone.
  *
- *     deno task test:upgrade --from <revision>   a tag such as v1.2.0, or a commit
+ *     deno task test:upgrade [--from <revision>]   a tag or a commit (the last release of docs/releases.md)
  *       [--steps 150] [--ignore-gpu] [--logs <folder>]
  *
  * Workers whose protocol the present coordinator does not serve drain before it starts. Exit codes: 0 the same adapter, 1 not,
@@ -58,7 +58,12 @@ function trainThroughUpgrade(before: Release, after: Release, trial: Trial): Pro
   });
 }
 
-async function main(from: string, steps: number, ignoreGpu: boolean, logs: string | null): Promise<boolean> {
+async function main(
+  from: string | null,
+  steps: number,
+  ignoreGpu: boolean,
+  logs: string | null,
+): Promise<boolean> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-upgrade-" });
   try {
     const before = await checkOut(from, folder);
@@ -105,11 +110,10 @@ try {
     },
   });
   const steps = Number(values.steps);
-  if (values.from === undefined) throw new LoraFleetError("usage", "--from is missing: a tag or a commit");
   if (!Number.isInteger(steps) || steps < 8) {
     throw new LoraFleetError("usage", `--steps is "${values.steps}"; a whole number from 8 is needed`);
   }
-  Deno.exit(await main(values.from, steps, values["ignore-gpu"], values.logs ?? null) ? 0 : 1);
+  Deno.exit(await main(values.from ?? null, steps, values["ignore-gpu"], values.logs ?? null) ? 0 : 1);
 } catch (thrown) {
   console.error(`test:upgrade: ${messageOf(thrown)}`);
   const isUsage = (thrown instanceof LoraFleetError && thrown.code === "usage") ||

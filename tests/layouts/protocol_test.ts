@@ -8,12 +8,15 @@ import { z } from "zod";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { decodeMessage } from "../../shared/protocol/messages_codec.ts";
 import * as ofCoordinator from "../../shared/protocol/messages_coordinator.ts";
+import * as ofMeasuring from "../../shared/protocol/messages_measure.ts";
 import * as ofWorker from "../../shared/protocol/messages_worker.ts";
 import { decideMembership, NO_MEMBERS } from "../../coordinator/fleet/over_bus/membership.ts";
 
 const { OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION } = ofWorker;
 const SCHEMAS = new Map(
-  Object.entries({ ...ofCoordinator, ...ofWorker }).filter(([name]) => name.endsWith("Schema")),
+  Object.entries({ ...ofCoordinator, ...ofMeasuring, ...ofWorker }).filter(([name]) =>
+    name.endsWith("Schema")
+  ),
 ) as ReadonlyMap<string, z.ZodType>;
 
 const recordedOf = async (version: number): Promise<Record<string, unknown[]>> =>

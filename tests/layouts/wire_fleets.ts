@@ -1,0 +1,93 @@
+/** Fleets in memory in which, together, nearly every message is sent. */
+import { LoraFleetError } from "../../shared/errors.ts";
+import { commitLogName } from "../../shared/protocol/subjects.ts";
+import { createFleetInMemory, type FleetInMemory } from "../sim/fleet_in_memory.ts";
+import type { FleetInMemoryOptions } from "../sim/sim_worker.ts";
+import { type Hear, overheard } from "./wire.ts";
+
+const JOB = {
+  totalSteps: 5,
+  microBatchesPerStep: 6,
+  checkpointEvery: 2,
+  computeMs: [200, 400],
+  seed: 1,
+} as const;
+
+interface Scene {
+  readonly change: Partial<FleetInMemoryOptions>;
+  readonly disturb: (fleet: FleetInMemory) => Promise<void>;
+}
+
+const SCENES: readonly Scene[] = [
+  // A worker is lost, one comes late and takes the state from a peer, one drains; some of it is evaluated.
+  {
+    change: { evaluation: { microBatchCount: 4, every: 2 } },
+    async disturb(fleet) {
+      await reached(fleet, 1);
+      fleet.kill(fleet.workers[0]!);
+      fleet.startWorker();
+      await reached(fleet, 2);
+      fleet.workers[1]!.drain();
+    },
+  },
+  // Audits, a sample that is not finite, a GPU that fails, a coordinator that is lost.
+  {
+    change: {
+      fleet: { audit_rate: 1 },
+      engineOf: (worker) => ({
+        spoil: (gradient, number) => void (number === 8 && gradient.fill(NaN)),
+        fault(call, callNumber) {
+          if (worker !== "w-1" || call !== "computeGradient" || callNumber !== 3) return;
+          throw new LoraFleetError("gpu_failure", "the device was lost");
+        },
+      }),
+    },
+    async disturb(fleet) {
+      await reached(fleet, 2);
+      fleet.killCoordinator();
+      await fleet.clock.advance(500);
+      fleet.startCoordinator();
+    },
+  },
+  {
+    change: {
+      totalSteps: 8,
+      microBatchesPerStep: 2,
+      fleet: { local_steps: { inner_steps: 4, replicas: 2, outer_learning_rate: 0.7, outer_momentum: 0.9 } },
+    },
+    disturb: () => Promise.resolve(),
+  },
+];
+
+/**
+ * Plays all scenes.
+ * @param hear every message that workers say and hear, and every commit
+ * @param change of what a worker says, such as its version; left out: none
+ */
+export async function playScenes(
+  hear: Hear,
+  change: (worker: string, message: unknown) => unknown = (_worker, same) => same,
+): Promise<void> {
+  for (const { change: ofJob, disturb } of SCENES) {
+    const busOf: FleetInMemoryOptions["busOf"] = (worker, bus) =>
+      overheard(bus, hear, (message) => change(worker, message));
+    const fleet = createFleetInMemory({ ...JOB, ...ofJob, busOf });
+    try {
+      fleet.startCoordinator();
+      for (let worker = 0; worker < 3; worker++) fleet.startWorker();
+      const log = fleet.broker.connect("reader");
+      await disturb(fleet);
+      await reached(fleet, fleet.steps.length + 1);
+      for (const { data } of await log.readStream(commitLogName("ftjob-sim"))) {
+        hear("commitEntrySchema", JSON.parse(new TextDecoder().decode(data)), false);
+      }
+      await fleet.finish(600_000);
+    } finally {
+      await fleet.close();
+    }
+  }
+}
+
+async function reached(fleet: FleetInMemory, step: number): Promise<void> {
+  while (fleet.steps.length < step && !fleet.isDone) await fleet.clock.advance(50);
+}
