@@ -79,7 +79,7 @@ export function estimateMemory(
     kept_layers: keptLayers,
     trained_layers: trained,
     planned_bytes: kept === null ? null : planMemory(model, lora, { ...options, ...kept }).totalBytes,
-    host_bytes: planHostMemory(model, lora, TYPICAL_PROCESSORS).totalBytes,
+    host_bytes: planHostMemory(model, lora, TYPICAL_PROCESSORS, spec.fleet.local_steps !== null).totalBytes,
     parts: plan.groups.map(({ name, bytes, detail }) => ({ name, bytes, detail })),
     advice: isTooLarge ? plan.largest.advice : isOver ? adviceOf(plan) : null,
   };

@@ -52,6 +52,14 @@ Deno.test("as many layers keep their activations as the card has memory for, and
   assertStringIncludes(all.advice!, "set training.gradient_checkpointing to true");
 });
 
+Deno.test("local steps need main memory for an outer state beside the optimizer's", () => {
+  const on = (fleet: object) => estimateMemory("card", llama2, jobOf({ fleet, lora: { r: 256 } }), 24 * GIB);
+  const { elementCount } = planLora(llama2, jobOf({ lora: { r: 256 } }).spec.lora).layout;
+  const [without, withThem] = [on({}), on({ local_steps: {} })];
+  assertEquals(withThem.host_bytes - without.host_bytes, 28 * elementCount);
+  assertEquals(withThem.planned_bytes, without.planned_bytes);
+});
+
 Deno.test("what does not fit comes with advice on a part that the job can change", () => {
   const { fits, advice, needed_bytes, available_bytes } = estimateMemory("small", llama2, jobOf(), 5 * GIB);
   assertEquals(fits, false);

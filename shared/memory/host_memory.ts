@@ -22,6 +22,11 @@ const RUNTIME_BYTES = 400 * MIB;
 const STATE_BYTES = 2 * 3 * 4;
 /** The worker's own sums, those that the all-reduce turns into the fleet's, and those that the update reads. */
 const SUMS_BYTES = 3 * 4;
+/**
+ * Local steps: the committed outer state beside what the inner loops have, the next one's adapter and momentum, an inner loop's change,
+ * and the sums that it is added to (worker/local_steps/local_steps_engine.ts).
+ */
+const OUTER_BYTES = (3 + 2 + 1 + 1) * 4;
 /** Read ahead of the upload (worker/files/linears/read_ahead.ts). */
 const AHEAD_BYTES = 512 * MIB;
 /** Of a thread that quantises, beside its weight in NF4 and in the cache's form (worker/files/linears/linear_threads.ts). */
@@ -29,7 +34,12 @@ const THREAD_BYTES = 64 * MIB;
 const MAX_THREADS = 16;
 
 /** @param processors of the machine; as many threads load a base model */
-export function planHostMemory(spec: TransformerSpec, lora: LoraPlan, processors: number): HostMemory {
+export function planHostMemory(
+  spec: TransformerSpec,
+  lora: LoraPlan,
+  processors: number,
+  hasLocalSteps = false,
+): HostMemory {
   const { elementCount } = lora.layout;
   const linears = linearModules(spec).map(({ outFeatures, inFeatures }) =>
     linearSizes(outFeatures, inFeatures, { doubleQuantization: true }).codes
@@ -40,14 +50,23 @@ export function planHostMemory(spec: TransformerSpec, lora: LoraPlan, processors
   const loading = ahead + threads * (THREAD_BYTES + 2 * largest);
   const state = STATE_BYTES * elementCount;
   const sums = SUMS_BYTES * elementCount;
+  const outer = hasLocalSteps ? OUTER_BYTES * elementCount : 0;
+  const outerParts = hasLocalSteps
+    ? [{
+      name: "local steps",
+      bytes: outer,
+      detail: "outer state, committed and next; an inner loop's change",
+    }]
+    : [];
   return {
     parts: [
       { name: "worker and driver", bytes: RUNTIME_BYTES, detail: "Deno, its threads, the driver, kernels" },
       { name: "optimizer state", bytes: state, detail: "adapter and moments, committed and next" },
       { name: "gradient sums", bytes: sums, detail: "own, on their way, the fleet's" },
+      ...outerParts,
       { name: "while loading", bytes: loading, detail: `${threads} threads; gone when training begins` },
     ],
-    totalBytes: RUNTIME_BYTES + Math.max(loading, state + sums),
+    totalBytes: RUNTIME_BYTES + Math.max(loading, state + sums + outer),
   };
 }
 

@@ -45,6 +45,13 @@ Deno.test("main memory grows with the adapter, and is at least what loading take
   assert(totalOf(1, 8) > totalOf(1, 2));
 });
 
+Deno.test("local steps take 28 bytes more for each element of the adapter", () => {
+  const lora = loraOf(256);
+  const [without, withThem] = [planHostMemory(smollm2, lora, 2), planHostMemory(smollm2, lora, 2, true)];
+  assertEquals(withThem.totalBytes - without.totalBytes, 28 * lora.layout.elementCount);
+  assertEquals(withThem.parts.length, without.parts.length + 1);
+});
+
 Deno.test("the text has every part, and the GPU's buffers where they lie in main memory", () => {
   const host = planHostMemory(smollm2, loraOf(16), 2);
   const apart = formatHostMemory(host, null);

@@ -40,6 +40,8 @@ export interface EngineSpec {
   readonly allowCpu: boolean;
   /** Refuse a memory plan above this many bytes. Null: what a probe of the card finds. */
   readonly memoryBudgetBytes: number | null;
+  /** Its caller keeps the states of local steps beside it, which the plan of the main memory counts; left out: no. */
+  readonly hasLocalSteps?: boolean;
   /** Where base models in NF4 are kept for the next start; null or left out: nowhere. */
   readonly nf4Cache?: Nf4CacheSettings | null;
   /** Names the contents of the base model's weights in the cache; left out: not cached. */

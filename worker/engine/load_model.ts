@@ -30,7 +30,8 @@ export async function loadModel(
     await compileAhead(gpu, linears.checkpoint, options, failed.signal);
     const model = await LanguageModel.load(gpu, linears.checkpoint, options);
     if (model.givenBytes !== null) await budgets.correct(spec, gpu, model.givenBytes);
-    const host = planHostMemory(model.spec, model.lora, navigator.hardwareConcurrency);
+    const { hardwareConcurrency } = navigator;
+    const host = planHostMemory(model.spec, model.lora, hardwareConcurrency, spec.hasLocalSteps);
     const hostText = formatHostMemory(host, gpu.isCpu ? model.plannedBytes : null);
     const { memoryBudgetBytes: budgetBytes } = budget;
     return { model, pissa, linears, budgetBytes, planText: `${model.planText}\n${hostText}` };

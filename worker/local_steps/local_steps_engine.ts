@@ -12,7 +12,7 @@ import type { EvaluationResult, MicroBatchResult, UpdateResult } from "../engine
 import { gradientCheckOf, tiesUp } from "../engine/gradient_check.ts";
 import { gradientDigestOf } from "../engine/gradient_digest.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
-import { copyState, type TrainingState } from "../optimizer/adamw_state.ts";
+import type { TrainingState } from "../optimizer/adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
 import { type InnerLoopOptions, runInnerLoop } from "./inner_loop.ts";
 import { LentEngine } from "./lent_engine.ts";
@@ -50,7 +50,7 @@ export class LocalStepsEngine implements StepEngine {
 
   async load(spec: EngineSpec): Promise<LoadedEngine> {
     this.#loaded = null;
-    const loaded = await this.#lent.engine.load(spec);
+    const loaded = await this.#lent.engine.load({ ...spec, hasLocalSteps: true });
     const committed = await this.#lent.engine.exportState();
     this.#loaded = { layout: loaded.layout, committed, next: null, pseudoGradient: null, sums: null };
     this.#lent.holds(committed);
@@ -156,10 +156,8 @@ export class LocalStepsEngine implements StepEngine {
   async importState(state: TrainingState, expected?: string): Promise<{ digest: string }> {
     this.#ready();
     // The inner engine checks it first.
-    const digest = await this.#lent.give(state, expected);
-    const committed = { updateCount: state.updateCount, ...copyState(state) };
+    const { state: committed, digest } = await this.#lent.take(state, expected);
     this.#change({ committed, next: null, pseudoGradient: null, sums: null });
-    this.#lent.holds(committed);
     return { digest };
   }
 

@@ -3,7 +3,8 @@ import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import type { InnerLoop } from "../../shared/protocol/inner_loop_codec.ts";
 import { JOB, microBatchOf } from "../testing/test_job.ts";
-import { digestOf, type TrainingState } from "../optimizer/adamw_state.ts";
+import { type AdamWState, copyState, digestOf, type TrainingState } from "../optimizer/adamw_state.ts";
+import type { Engine } from "../engine/engine.ts";
 import { LocalStepsEngine } from "./local_steps_engine.ts";
 import { createToyEngine, type ToyEngineOptions } from "../testing/toy_engine.ts";
 
@@ -198,6 +199,56 @@ Deno.test("a state continues in a different engine as in the first; files hold t
   await fresh.step(13);
   assertEquals(await written(fresh), files);
 });
+
+Deno.test("a state is read where it lies: none is copied for the inner engine, which plans for local steps", async () => {
+  const below = createToyEngine({ clock: createFakeClock() });
+  const imported: TrainingState[] = [];
+  let isPlanned: boolean | undefined;
+  const inner: Engine = {
+    ...below,
+    load: (spec) => {
+      isPlanned = spec.hasLocalSteps;
+      return below.load(spec);
+    },
+    // As the engine's thread does: what is exported lies in shared memory.
+    exportState: async () => {
+      const { updateCount, ...arrays } = await below.exportState();
+      return { updateCount, ...sharedCopy(arrays) };
+    },
+    importState: (state, expected) => {
+      imported.push(state);
+      return below.importState(state, expected);
+    },
+  };
+  const engine = new LocalStepsEngine(inner, {
+    ...{ optimizer: JOB.optimizer, outer: OUTER, headroomBits: 3, keptShare: 0.75 },
+  });
+  await engine.load(SPEC);
+  const request = { ...UNUSED, sums: new Int32Array(128).fill(9), exponents: EXPONENTS, replicaCount: 1 };
+  const { digest } = await engine.update(request);
+  await engine.commit();
+  const committed = await engine.exportState();
+  assertEquals([digestOf(committed), imported[0], isPlanned], [digest, committed, true]);
+  for (const name of ["adapter", "firstMoment", "secondMoment"] as const) {
+    assert(imported[0]![name] === committed[name], name);
+  }
+  const fetched = { updateCount: 7, ...copyState(committed) };
+  assertEquals(await engine.importState(fetched), { digest });
+  assert(imported[1] === fetched);
+  fetched.adapter.fill(0); // given away: only the inner engine's own copy counts
+  assertEquals((await engine.exportState()).adapter, committed.adapter);
+  assertEquals((await engine.exportState()).updateCount, 7);
+});
+
+function sharedCopy(state: AdamWState): AdamWState {
+  const copy = (values: Float32Array) => {
+    const shared = new Float32Array(new SharedArrayBuffer(values.byteLength));
+    shared.set(values);
+    return shared;
+  };
+  const { adapter, firstMoment, secondMoment } = state;
+  return { adapter: copy(adapter), firstMoment: copy(firstMoment), secondMoment: copy(secondMoment) };
+}
 
 Deno.test("a gradient that is not finite is reported as NaN, and nothing can be added", async () => {
   const { engine, innerLoop } = await loaded({

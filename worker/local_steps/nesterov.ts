@@ -21,13 +21,17 @@ export interface OuterRequest {
   readonly momentum: number;
 }
 
-/** The next state beside `from`, and the sum of the squares of the mean pseudo-gradient. */
+/** Zeros in memory that other threads read without a copy. */
+export const sharedFloats = (count: number): Float32Array<SharedArrayBuffer> =>
+  new Float32Array(new SharedArrayBuffer(4 * count));
+
+/** The next state beside `from`, in shared memory, and the sum of the squares of the mean pseudo-gradient. */
 export async function nesterovUpdate(
   layout: GradientLayout,
   request: OuterRequest,
   from: OuterState,
 ): Promise<OuterState & { readonly squares: number }> {
-  const zeros = () => new Float32Array(layout.elementCount);
+  const zeros = () => sharedFloats(layout.elementCount);
   const to = { adapter: zeros(), momentum: zeros() };
   let squares = 0;
   for (let index = 0; index < layout.tensors.length; index++) {
