@@ -4,6 +4,7 @@
  */
 import { systemClock } from "../shared/clock.ts";
 import { LoraFleetError } from "../shared/errors.ts";
+import { LIMITS } from "../shared/protocol/limits.ts";
 import { catchUncaught, detailOf, type Logger, processLogger } from "../shared/log.ts";
 import { asksForVersion, versionLine } from "../shared/protocol/release.ts";
 import { assertAdapterMoved } from "./jobs/results/adapter_check.ts";
@@ -34,10 +35,11 @@ async function main(config: CoordinatorConfig, { log, secrets }: Logger): Promis
   }
   const waiting = new AbortController();
   signalled.promise.then(() => waiting.abort(new LoraFleetError("aborted", "stopped while standing by")));
+  const limits = { ...LIMITS, stateLossGraceMs: config.stateGraceMs };
   const parts: CoordinatorParts = {
     clock: systemClock,
     signal: waiting.signal,
-    connectFleet: (...rest) => connectFleet({ clock: systemClock, log }, ...rest),
+    connectFleet: (...rest) => connectFleet({ clock: systemClock, log, limits }, ...rest),
     openPreparer: (folder) => openPreparer(folder, systemClock, preparationWith(config.preparationThreads)),
     checkModel: checkNewJob,
     checkAdapter: assertAdapterMoved,

@@ -2,6 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parseArgs } from "node:util";
 import { LoraFleetError, messageOf, quote, usage } from "../../shared/errors.ts";
+import { LIMITS } from "../../shared/protocol/limits.ts";
 import { type HubSettings, readHubSettings } from "../../shared/hub/hub_settings.ts";
 import { readTrackerSettings, type TrackerSettings } from "./tracker_settings.ts";
 import { NATS_OPTIONS, NATS_USAGE, type NatsSettings, readNatsSettings } from "./nats_settings.ts";
@@ -27,6 +28,8 @@ export interface CoordinatorConfig extends NatsSettings {
   readonly retention: { readonly maxAgeDays: number | null; readonly maxBytes: number | null };
   /** That tokenise a job's data; null: by the data and the machine. */
   readonly preparationThreads: number | null;
+  /** How long fresh workers wait for one that holds a job's newest state; then the job goes back to its last stored one. */
+  readonly stateGraceMs: number;
   /** `LORAFLEET_JOIN_TOKEN`: the token of the printed join URL; null: a random one, kept in the data folder. */
   readonly joinToken: string | null;
   /** How long join tokens admit workers; null: without limit. */
@@ -65,6 +68,9 @@ Starts the HTTP API and, unless --nats-url names a broker, its own nats-server. 
   --preparation-threads <n>
                           threads that tokenise a job's data; 1: none of their own
                           (by its size, processors, free memory; 6 at most)   LORAFLEET_PREPARATION_THREADS
+  --state-grace-s <n>     where all workers with a job's newest state are gone: seconds
+                          until it goes back to its last stored one (30); 0: none
+                          of them will come back                              LORAFLEET_STATE_GRACE_S
   --min-free-mib <n>      jobs pause while the data folder's disk has less free; 0:
                           they do not (1 % of the disk, up to 1024)           LORAFLEET_MIN_FREE_MIB
   --retention-days <n>    results and uploads of finished jobs are removed after
@@ -102,6 +108,7 @@ const OPTIONS = {
   "model-roots": { type: "string", multiple: true },
   "max-upload-mib": { type: "string" },
   "preparation-threads": { type: "string" },
+  "state-grace-s": { type: "string" },
   "min-free-mib": { type: "string" },
   "retention-days": { type: "string" },
   "retention-mib": { type: "string" },
@@ -137,6 +144,8 @@ export function parseConfig(args: readonly string[], environment: Environment): 
   const maxUploadMib = values["max-upload-mib"] ?? env("LORAFLEET_MAX_UPLOAD_MIB") ?? "1024";
   const minFreeMib = values["min-free-mib"] ?? env("LORAFLEET_MIN_FREE_MIB");
   const threads = values["preparation-threads"] ?? env("LORAFLEET_PREPARATION_THREADS");
+  const stateGraceS = values["state-grace-s"] ?? env("LORAFLEET_STATE_GRACE_S") ??
+    String(LIMITS.stateLossGraceMs / 1000);
   const natsSettings = readNatsSettings(values, env);
   const config = {
     host,
@@ -152,6 +161,7 @@ export function parseConfig(args: readonly string[], environment: Environment): 
     modelRoots: [...new Set([...roots.map((root) => resolve(root)), join(dataFolder, "models")])],
     maxUploadBytes: integer(maxUploadMib, "max-upload-mib", 1, 2 ** 20) * 2 ** 20,
     preparationThreads: threads === null ? null : integer(threads, "preparation-threads", 1, 64),
+    stateGraceMs: integer(stateGraceS, "state-grace-s", 0, 86_400) * 1000,
     joinToken: joinTokenOf(env("LORAFLEET_JOIN_TOKEN")),
     minFreeBytes: minFreeMib === null ? null : integer(minFreeMib, "min-free-mib", 0, 2 ** 24) * 2 ** 20,
     retention: retentionOf(

@@ -25,6 +25,7 @@ Deno.test("the defaults serve this machine alone", () => {
     retention: { maxAgeDays: null, maxBytes: null },
     maxUploadBytes: 2 ** 30,
     preparationThreads: null,
+    stateGraceMs: 30_000,
     standby: true,
     joinToken: null,
     joinTokenTtlMs: null,
@@ -176,6 +177,18 @@ Deno.test("a join token of one's own is long enough and fits a URL", () => {
     const error = assertThrows(() => parse([], { LORAFLEET_JOIN_TOKEN: token }), LoraFleetError);
     assertEquals(error.param, "join-token");
     assert(!error.message.includes(token), "it is a secret");
+  }
+});
+
+Deno.test("the wait for a lost state is a whole number of seconds, or none", () => {
+  assertEquals(parse(["--state-grace-s", "0"])!.stateGraceMs, 0);
+  assertEquals(parse([], { LORAFLEET_STATE_GRACE_S: "600" })!.stateGraceMs, 600_000);
+  for (const given of ["0.5", "86401", "30s"]) {
+    const error = assertThrows(() => parse(["--state-grace-s", given]), LoraFleetError);
+    assertEquals(
+      [error.code, error.message],
+      ["usage", `--state-grace-s is "${given}"; a whole number from 0 to 86400 is needed`],
+    );
   }
 });
 

@@ -3,6 +3,7 @@ import { LIMITS, lostAt } from "../../shared/protocol/limits.ts";
 import { createDriver, digestOf, INITIAL, member, PLAN, started, summarize } from "./step_fixture.ts";
 import { resume } from "./commits.ts";
 import { newTraining } from "./state/training.ts";
+import { startAttempt } from "./waiting.ts";
 import { stepStateOf } from "./state/announcement.ts";
 import { stepStateSchema } from "../../shared/protocol/messages_coordinator.ts";
 
@@ -248,6 +249,16 @@ Deno.test("fresh workers alone never replace the state: after a while the job st
   driver.now += LIMITS.stateLossGraceMs;
   driver.apply({ type: "tick" });
   assertEquals(summarize(driver.drain()), ["restart"]);
+});
+
+Deno.test("a job whose workers are known to be gone starts again as soon as a fresh one is there", () => {
+  const driver = started(["w-a"]);
+  driver.doStep();
+  driver.fleet(member("w-b", AT_START));
+  const context = { ...CONTEXT, now: driver.now, limits: { ...LIMITS, stateLossGraceMs: 0 } };
+  const { training, effects, reason } = startAttempt(context, driver.training)!;
+  assertEquals([training.phase, effects], ["failed", [{ type: "restart", reason }]]);
+  assertEquals(reason, "no worker holds the state of step 1 any more");
 });
 
 Deno.test("a job that no worker can load fails with the worker's reason; one that can is enough", () => {

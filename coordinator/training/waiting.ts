@@ -125,7 +125,9 @@ export function restartIfLost(
   }
   if (now - since < limits.stateLossGraceMs) return null;
   const seconds = Math.round(limits.stateLossGraceMs / 1000);
-  const reason = `no worker has come back with the state of step ${step} in ${seconds} s`;
+  const reason = seconds === 0
+    ? `no worker holds the state of step ${step} any more`
+    : `no worker has come back with the state of step ${step} in ${seconds} s`;
   // Nothing more is announced of this start: workers find the next one in the fleet's state.
   return announced(training, { phase: "failed" }, reason, [{ type: "restart", reason }]);
 }

@@ -5,6 +5,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 
 export interface Child {
   readonly name: string;
+  readonly pid: number;
   readonly logPath: string;
   /** Resolves with the exit code when the child has ended and its log is complete. */
   readonly ended: Promise<number>;
@@ -64,6 +65,7 @@ export class Children {
     this.#running.set(process, ended);
     return {
       name,
+      pid: process.pid,
       logPath,
       ended,
       isStopped: () => this.#stopped.has(process),

@@ -24,6 +24,7 @@ export function cpuOptions(ignoreGpu: boolean): readonly string[] {
 export interface Fleet {
   readonly api: ApiClient;
   readonly gpuNames: readonly string[];
+  readonly workerPids: readonly number[];
   /** Rejects when the coordinator or the last worker ends; never resolves. */
   readonly broken: Promise<never>;
   /** Ends coordinator and workers without calling `onWorkerLost`. */
@@ -37,6 +38,8 @@ interface FleetRequest {
   readonly dataFolder: string;
   /** A folder that the coordinator may take base models from; null: it takes them from the hub. */
   readonly modelRoot: string | null;
+  /** No worker of an earlier fleet on this data folder is left: none is waited for. */
+  readonly areWorkersGone?: boolean;
   readonly workerCount: number;
   /** Compute on the CPU although the machine has a GPU. */
   readonly ignoreGpu: boolean;
@@ -49,10 +52,14 @@ interface FleetRequest {
 export async function startCoordinator(
   children: Children,
   env: Record<string, string>,
-  { dataFolder, modelRoot }: Pick<FleetRequest, "dataFolder" | "modelRoot">,
+  { dataFolder, modelRoot, areWorkersGone = false }: Pick<
+    FleetRequest,
+    "dataFolder" | "modelRoot" | "areWorkersGone"
+  >,
 ): Promise<{ readonly coordinator: Child; readonly joinUrl: string }> {
   const roots = modelRoot === null ? [] : ["--model-roots", modelRoot];
-  const args = ["--port", "0", "--data-folder", dataFolder, ...roots];
+  const grace = areWorkersGone ? ["--state-grace-s", "0"] : [];
+  const args = ["--port", "0", "--data-folder", dataFolder, ...roots, ...grace];
   const script = join(repositoryRoot, "coordinator/main.ts");
   const coordinator = children.start("coordinator", [...runWith("coordinator"), script, ...args], env);
   const [, joinUrl] = await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS);
@@ -72,7 +79,8 @@ export async function startFleet(request: FleetRequest): Promise<Fleet> {
   const broken = watchFleet(coordinator, workers, request.onWorkerLost);
   const api = new ApiClient(new URL(joinUrl).origin, signal);
   const gpuNames = await Promise.race([waitForWorkers(api, workerCount, clock, signal), broken]);
-  return { api, gpuNames, broken, stop: () => children.stopAll() };
+  const workerPids = workers.map(({ pid }) => pid);
+  return { api, gpuNames, workerPids, broken, stop: () => children.stopAll() };
 }
 
 /** Rejects when the coordinator or the last worker ends. @param onWorkerLost of a worker that nobody has told to end */

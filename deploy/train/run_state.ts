@@ -19,12 +19,14 @@ const stateSchema = z.strictObject({
   request: z.strictObject({ key: z.string(), body: z.record(z.string(), z.unknown()) }).nullable().default(
     null,
   ),
+  /** The processes of this run's own workers, while they are there and after an interruption; null: unknown. */
+  workers: z.array(z.int().positive()).nullable().default(null),
   /** The newest job of this run that failed with a checkpoint, and the checkpoint's step. */
   failed: z.strictObject({ jobId: z.string(), step: z.int() }).nullable().default(null),
 });
 type State = z.output<typeof stateSchema>;
 /** What of a run is recorded as it goes on. */
-type Progress = Pick<State, "jobId" | "request" | "failed">;
+type Progress = Pick<State, "jobId" | "request" | "workers" | "failed">;
 
 export interface RunState extends Disposable, Readonly<Progress> {
   readonly folder: string;
@@ -71,6 +73,9 @@ export async function openRunState(outFolder: string, question: RunQuestion): Pr
       get request() {
         return state.request;
       },
+      get workers() {
+        return state.workers;
+      },
       get failed() {
         return state.failed;
       },
@@ -95,7 +100,10 @@ function isEmpty({ jobId, request, failed }: State): boolean {
 /** Pure but for its errors. */
 function nextState(folder: string, found: State | null, question: RunQuestion): State {
   const { asked, coordinatorUrl, isResumed = false } = question;
-  const fresh: State = { version: 1, asked, coordinatorUrl, jobId: null, request: null, failed: null };
+  const fresh: State = {
+    ...{ version: 1, asked, coordinatorUrl },
+    ...{ jobId: null, request: null, workers: null, failed: null },
+  };
   const isSame = found !== null && found.asked === asked && found.coordinatorUrl === coordinatorUrl;
   if (isResumed && (found === null || isEmpty(found))) {
     const message = `--resume: ${quote(folder)} has no run that failed with a checkpoint; leave it out`;
@@ -110,7 +118,9 @@ function nextState(folder: string, found: State | null, question: RunQuestion): 
   }
   if (found.failed === null) return fresh;
   const where = found.coordinatorUrl ?? "a coordinator of its own";
-  if (isResumed && found.coordinatorUrl === coordinatorUrl) return { ...fresh, failed: found.failed };
+  if (isResumed && found.coordinatorUrl === coordinatorUrl) {
+    return { ...fresh, workers: found.workers, failed: found.failed };
+  }
   const how = found.coordinatorUrl === coordinatorUrl
     ? "add --resume to go on from there with these settings"
     : `go on from there with ${where}`;

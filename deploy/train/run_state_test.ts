@@ -36,6 +36,23 @@ Deno.test("a run that was interrupted is found by the same question, with its jo
     assertEquals(await jobIn(out, "a"), null);
   }));
 
+Deno.test("the workers of an interrupted run are known to the next command, not to a fresh one", () =>
+  inFolder(async (out) => {
+    const workersIn = async (isFresh: boolean, change?: number[]) => {
+      using state = await openRunState(out, { ...own("a"), isFresh });
+      const { workers } = state;
+      if (change !== undefined) await state.update({ jobId: "ftjob-1", workers: change });
+      return workers;
+    };
+    assertEquals(await workersIn(false, [12, 34]), null);
+    assertEquals(await workersIn(false), [12, 34]);
+    assertEquals(await workersIn(true), null);
+    // As a release before this wrote it.
+    const { workers: _, ...before } = JSON.parse(await Deno.readTextFile(`${out}.run/run.json`));
+    await Deno.writeTextFile(`${out}.run/run.json`, JSON.stringify(before));
+    assertEquals(await workersIn(false), null);
+  }));
+
 Deno.test("a different question, or a different coordinator, does not take it over", () =>
   inFolder(async (out) => {
     await create(out, "a", "ftjob-1");

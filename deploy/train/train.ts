@@ -13,6 +13,7 @@ import type { Children } from "../machine/children.ts";
 import { childEnvironment } from "../machine/environment.ts";
 import { evaluate } from "../machine/evaluation.ts";
 import { repositoryRoot, startFleet } from "../machine/fleet.ts";
+import { hasEnded } from "../machine/processes.ts";
 import { ensureSetup } from "../setup/ensure.ts";
 import { runtimeFolderVariables } from "../setup/runtime_folder.ts";
 import type { Progress } from "../terminal/progress.ts";
@@ -118,12 +119,15 @@ async function connect(options: TrainOptions, context: TrainContext, state: RunS
   };
   progress.note(`starting a coordinator and ${counted(workerCount, "worker")}; GPU: ${gpuName}`);
   const folder = await localFolder(options.model);
+  const areWorkersGone = state.workers?.every(hasEnded) ?? false;
+  await state.update({ workers: null });
   const fleet = await startFleet({
-    ...{ children, clock, env, signal, workerCount, ignoreGpu },
+    ...{ children, clock, env, signal, workerCount, ignoreGpu, areWorkersGone },
     dataFolder: join(state.folder, "coordinator"),
     modelRoot: folder === null ? null : dirname(folder),
     onWorkerLost: (message) => progress.note(message),
   });
+  await state.update({ workers: [...fleet.workerPids] });
   return { api: fleet.api, broken: fleet.broken, env };
 }
 

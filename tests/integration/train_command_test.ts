@@ -66,6 +66,8 @@ Deno.test({
       const first = run();
       await until(first, "The checkpoint of step 2 is stored");
       assertStringIncludes(first.text(), "The checkpoint of step 2 is stored");
+      // Between two checkpoints: the state of step 3 is lost with its worker.
+      await until(first, "step 3/10");
       first.process.kill("SIGINT");
       assertEquals((await first.process.status).code, 130);
       await first.drained;
@@ -96,6 +98,8 @@ Deno.test({
       assertEquals((await second.process.status).code, 1);
       await second.drained;
       assertMatch(second.text(), /resuming ftjob-/);
+      // The workers of before are known to be gone: none is waited for.
+      assertEquals(/no worker has come back/.test(second.text()), false, second.text());
       assertMatch(second.text(), /exact match on 6 rows: base [\d.]+ %, tuned [\d.]+ %/);
       assertEquals((await Deno.stat(join(out, "merged/model.safetensors"))).isFile, true);
       assertMatch(second.text(), /train: the push to org\/tuned failed: /);
