@@ -101,17 +101,43 @@ export const f64x2 = {
   toF32: unary(simd(94)),
 };
 
+/** Four i32; sums wrap. */
+export const i32x4 = { add: binary(simd(174)) };
+
+/** Two i64; sums wrap. */
+export const i64x2 = {
+  zero: all(simd(12), Array<number>(16).fill(0)),
+  add: binary(simd(206)),
+  /** Products of the lower two u32 of each. */
+  mulLow: binary(simd(222)),
+  /** Products of the upper two u32 of each. */
+  mulHigh: binary(simd(223)),
+};
+
+const ALIGNED_TO_4 = 2;
 const ALIGNED_TO_8 = 3;
 const HAS_MEMORY_INDEX = 0x40;
 
 /** Two numbers of 32 bits in a memory, the memory being the number of its import. */
 export const pair = {
-  load: (memory: number, address: Code): Code => all(address, simd(93), place(memory)),
+  load: (memory: number, address: Code): Code => all(address, simd(93), place(ALIGNED_TO_8, memory)),
   store: (memory: number, address: Code, value: Code): Code =>
-    all(address, value, simd(91), place(memory), [0]),
+    all(address, value, simd(91), place(ALIGNED_TO_8, memory), [0]),
 };
 
-const place = (memory: number): Code => [ALIGNED_TO_8 | HAS_MEMORY_INDEX, ...unsigned(memory), 0];
+/** Four numbers of 32 bits, so many bytes after the address. */
+export const quad = {
+  load: (memory: number, address: Code, offset = 0): Code =>
+    all(address, simd(0), place(ALIGNED_TO_4, memory, offset)),
+  store: (memory: number, address: Code, value: Code): Code =>
+    all(address, value, simd(11), place(ALIGNED_TO_4, memory)),
+};
+
+const place = (alignment: number, memory: number, offset = 0): Code => [
+  alignment | HAS_MEMORY_INDEX,
+  ...unsigned(memory),
+  ...unsigned(offset),
+];
 
 const NO_RESULT = 0x40;
 

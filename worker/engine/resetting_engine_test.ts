@@ -20,7 +20,7 @@ const toyBatch = (first: number) => ({
 
 const OPTIMIZER = {
   ...{ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 },
-  ...{ learningRate: 0.01, labelCount: 24, isCompared: true },
+  ...{ learningRate: 0.01, labelCount: 24, digestKind: "sha256" as const },
 };
 const exponents = () => new Int8Array(2).fill(-20);
 

@@ -111,7 +111,7 @@ async function runInnerStep(
   await engine.update({
     ...optimizer,
     ...{ sums: await engine.readSums(), exponents: exponentBytes(exponents!), labelCount },
-    ...{ learningRate, updateNumber, isCompared: false },
+    ...{ learningRate, updateNumber, digestKind: "none" },
   });
   await engine.commit();
   return { lossSum, labelCount, correctCount, maxima };

@@ -9,6 +9,7 @@
 import type { AdamWState } from "./adamw_state.ts";
 import type { Coefficients } from "./wasm/adamw_kernel.ts";
 import { type GradientLayout, rangeOf } from "../../shared/model/gradient_layout.ts";
+import type { DigestKind } from "../../shared/protocol/state/state_digest.ts";
 
 export interface UpdateRequest {
   /** The all-reduced gradient sums: integers, to be multiplied by 2^exponent of their tensor. */
@@ -28,8 +29,8 @@ export interface UpdateRequest {
   readonly weightDecay: number;
   /** Clip the global L2 norm to this; 0 does not clip. */
   readonly maxGradientNorm: number;
-  /** False if no other worker computes this update: its digest is then "". Default: true. */
-  readonly isCompared?: boolean;
+  /** Of the outcome; "none" if no other worker computes this update: its digest is then "". Default: "sha256". */
+  readonly digestKind?: DigestKind | "none";
 }
 
 /** Added to the norm before the division, as in torch's `clip_grad_norm_`. */
@@ -62,7 +63,7 @@ export function normOf(
   return Math.sqrt(total);
 }
 
-type CoefficientsRequest = Omit<UpdateRequest, "sums" | "replicaCount" | "isCompared">;
+type CoefficientsRequest = Omit<UpdateRequest, "sums" | "replicaCount" | "digestKind">;
 
 /** For each tensor the factor from its sums to the clipped mean gradient, and the rest of the formula's constants. */
 export function constantsOf(

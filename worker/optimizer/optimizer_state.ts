@@ -7,6 +7,7 @@ import { allocateNumbers, allocateState, integersIn, isSameMemory } from "./shar
 import { type StateMemories, viewOf } from "./shared_numbers.ts";
 import { Crew, threadsFor } from "./threads/crew.ts";
 import type { UpdateWork } from "./threads/update_work.ts";
+import { allocateFingerprint, fingerprintOfBlocks } from "./wasm/fingerprint_kernel.ts";
 import {
   allocateChunkDigests,
   digestOfChunks,
@@ -41,6 +42,8 @@ export class OptimizerState {
   #spare: StateMemories | null = null;
   /** Whether somebody reads the arrays of `#current` after the next commit. */
   #isLent = false;
+  /** Keys and block sums; null before the first fingerprint. */
+  #fingerprint: WebAssembly.Memory | null = null;
   #hasUpdate = false;
   #updateCount = 0;
 
@@ -80,8 +83,7 @@ export class OptimizerState {
   }
 
   /**
-   * Computes the next state. Returns the gradient's norm before clipping, and the next state's digest, which is "" if nobody
-   * compares it.
+   * Computes the next state. Returns the gradient's norm before clipping, and the next state's digest of the requested kind.
    * @param request its sums are copied unless they are `sums`
    */
   async update(request: UpdateRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }> {
@@ -94,10 +96,22 @@ export class OptimizerState {
     const squares = new Float64Array(new SharedArrayBuffer(8 * tensors.length));
     await this.#crew.do({ ...this.#work(), kind: "squares", squares });
     const gradientNorm = normOf(squares, request);
-    const digests = request.isCompared === false ? null : allocateChunkDigests(elementCount);
-    await this.#crew.do({ ...this.#work(), kind: "update", ...constantsOf(request, gradientNorm), digests });
+    const { digestKind = "sha256" } = request;
+    const digests = digestKind === "sha256" ? allocateChunkDigests(elementCount) : null;
+    const fingerprint = digestKind === "fingerprint" ? this.#fingerprintMemory() : null;
+    const constants = constantsOf(request, gradientNorm);
+    await this.#crew.do({ ...this.#work(), kind: "update", ...constants, digests, fingerprint });
     this.#hasUpdate = true;
-    return { gradientNorm, digest: digests === null ? "" : digestOfChunks(elementCount, digests) };
+    const digest = digests !== null
+      ? digestOfChunks(elementCount, digests)
+      : fingerprint !== null
+      ? fingerprintOfBlocks(elementCount, fingerprint)
+      : "";
+    return { gradientNorm, digest };
+  }
+
+  #fingerprintMemory(): WebAssembly.Memory {
+    return this.#fingerprint ??= allocateFingerprint(this.#layout.elementCount);
   }
 
   async #digestOf(state: StateMemories): Promise<string> {

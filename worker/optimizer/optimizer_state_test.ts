@@ -42,7 +42,7 @@ Deno.test("an update leaves the current state as it is until the commit", async 
   state.commit();
   assertEquals([digestOf(state.view), state.view.updateCount], [next, 1]);
   assertNotEquals(next, before);
-  assertEquals((await state.update({ ...request, isCompared: false })).digest, "");
+  assertEquals((await state.update({ ...request, digestKind: "none" })).digest, "");
 });
 
 Deno.test("without an update, after a rollback and after an import there is nothing to commit", async () => {

@@ -187,7 +187,7 @@ class ToyCore implements Engine {
   async update(request: UpdateRequest): Promise<UpdateResult> {
     this.#next = emptyState(this.#layout.elementCount);
     const gradientNorm = adamwUpdate(this.#layout, request, this.#current, this.#next);
-    return { gradientNorm, digest: request.isCompared === false ? "" : digestOf(this.#next) };
+    return { gradientNorm, digest: request.digestKind === "none" ? "" : digestOf(this.#next) };
   }
 
   async commit(): Promise<void> {

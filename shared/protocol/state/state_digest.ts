@@ -9,6 +9,12 @@
  */
 import { createHash } from "node:crypto";
 
+/**
+ * What replicas compare after an update. `sha256`: the digest. `fingerprint`: a cheaper value that tells states apart which
+ * differ by accident, but under which nobody may load a state from another (worker/optimizer/fingerprint.ts).
+ */
+export type DigestKind = "sha256" | "fingerprint";
+
 /** Elements of each array in a chunk: 192 KiB in all, which fits a core's cache. */
 export const CHUNK_ELEMENTS = 2 ** 14;
 const CHUNK_DIGEST_BYTES = 32;

@@ -59,7 +59,8 @@ async function now(elementCount: number, rounds: number, threads: number): Promi
   for (let round = 1; round <= rounds; round++) {
     await timed("copies of the sums", () => state.sums.set(mapped));
     const request = requestOf(layout, state.sums, round);
-    await timed("norm and AdamW", () => state.update({ ...request, isCompared: false }));
+    await timed("norm and AdamW", () => state.update({ ...request, digestKind: "none" }));
+    await timed("norm, AdamW and fingerprint", () => state.update({ ...request, digestKind: "fingerprint" }));
     await timed("norm, AdamW and digest", () => state.update(request));
     state.commit();
   }

@@ -3,6 +3,7 @@
  * influence on its bits: a tensor's squares are added by one thread, in their order, and elements do not depend on each other.
  */
 import { CHUNK_ELEMENTS, chunkCountOf, digestChunk } from "../../../shared/protocol/state/state_digest.ts";
+import { fingerprintKernel } from "../wasm/fingerprint_kernel.ts";
 import { type AdamWKernel, adamwKernel, type Coefficients, type MemoryName } from "../wasm/adamw_kernel.ts";
 
 /** What all threads need; memories and shared arrays stay shared when it is posted. */
@@ -24,8 +25,10 @@ export type UpdateWork =
       readonly kind: "update";
       readonly factors: Float64Array;
       readonly coefficients: Coefficients;
-      /** Shared: for the digests of the next state's chunks; null if nobody compares them. */
+      /** Shared: for the digests of the next state's chunks; null: not wanted. */
       readonly digests: Uint8Array | null;
+      /** For the block sums of the next state's fingerprint (allocateFingerprint); null: not wanted. */
+      readonly fingerprint: WebAssembly.Memory | null;
     }
     | {
       /** Of the next state as it is. */
@@ -50,10 +53,14 @@ export function work(on: UpdateWork): void {
   const bytesOf = ({ buffer }: WebAssembly.Memory) => new Uint8Array(buffer);
   const { nextAdapter, nextFirstMoment, nextSecondMoment } = memories;
   const next = [bytesOf(nextAdapter), bytesOf(nextFirstMoment), bytesOf(nextSecondMoment)] as const;
+  const fingerprint = on.kind === "update" && on.fingerprint !== null
+    ? fingerprintKernel({ ...memories, fingerprint: on.fingerprint })
+    : null;
   for (let chunk = take(taken); chunk < chunkCount; chunk = take(taken)) {
     if (on.kind === "update") updateChunk(kernel, on, chunk);
     // What has just been written is in this core's cache.
     if (on.digests !== null) digestChunk(next, elementCount, chunk, on.digests);
+    fingerprint?.sumBlocks(CHUNK_ELEMENTS * chunk, Math.min(elementCount, CHUNK_ELEMENTS * (chunk + 1)));
   }
 }
 
