@@ -9,6 +9,7 @@ import { blame } from "./blame/strikes.ts";
 import { announced, type Decision, failJob, isOfAttempt, unchanged } from "./decision.ts";
 import { type StepEffect, warning } from "./state/effects.ts";
 import { notFinite, settled } from "./non_finite.ts";
+import { digestKindOf } from "./state/digest_kind.ts";
 import { shownExponents } from "./state/exponents.ts";
 import type { StepContext } from "./state/plan.ts";
 import { NO_HEDGES, slowestWith, type Training } from "./state/training.ts";
@@ -51,7 +52,8 @@ export function decideClaim(context: StepContext, training: Training, report: Mi
 }
 
 /** Every micro-batch is counted or excluded: begins the round, or a new attempt if a sum might overflow. */
-export function beginRound({ plan, now, limits }: StepContext, training: Training): Decision {
+export function beginRound(context: StepContext, training: Training): Decision {
+  const { plan, now, limits } = context;
   const { ledger } = training;
   const { maxAbs, labelCount } = totalsOf(ledger);
   const count = ledger.entries.length;
@@ -60,7 +62,8 @@ export function beginRound({ plan, now, limits }: StepContext, training: Trainin
   }
   const misfit = training.exponents === null ? 0 : firstMisfit(maxAbs, training.exponents, count);
   if (misfit === -1) {
-    return announced(training, { phase: "reduce", since: now }, "all micro-batches are settled");
+    const digestKind = digestKindOf(context, training);
+    return announced(training, { phase: "reduce", since: now, digestKind }, "all micro-batches are settled");
   }
   const exponents = shownExponents({ plan, limits }, training, maxAbs);
   const reason = training.exponents === null

@@ -6,6 +6,7 @@ import type { Assignment, MemberRef } from "../../shared/protocol/messages_coord
 import { isComplete, type Ledger, releaseWorkers, uncounted, withoutReportsOf } from "./state/ledger.ts";
 import { abortAttempt, announced, type Decision, requeue, sentence, unchanged } from "./decision.ts";
 import { warning } from "./state/effects.ts";
+import { digestKindOf } from "./state/digest_kind.ts";
 import { withoutAssignments } from "./state/assignments.ts";
 import { busyMembers, loadedJob, membersOf, readyMembers } from "./members/eligibility.ts";
 import type { FleetMember } from "./state/fleet_view.ts";
@@ -57,7 +58,10 @@ export function regroup(context: StepContext, training: Training): Decision | nu
     "micro-batches are done again";
   const event = warning(sentence(reason));
   // In `compute` audits may still be open, or sums too large.
-  if (isComplete(ledger)) return announced(regrouped, { since: now }, reason, [event]);
+  if (isComplete(ledger)) {
+    const digestKind = digestKindOf(context, regrouped);
+    return announced(regrouped, { since: now, digestKind }, reason, [event]);
+  }
   const again = requeue(regrouped, notInHand(training, regrouped), true);
   return announced(again.training, { phase: "compute", since: now }, reason, [event, again.effect]);
 }

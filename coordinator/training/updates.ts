@@ -32,7 +32,7 @@ export function decideUpdate(context: StepContext, training: Training, report: U
   const { lossSum, labelCount, correctCount, maxAbs } = totalsOf(training.ledger);
   const { excluded } = training.ledger;
   const { jobId, startId, specHash } = plan;
-  const { step, attempt, generation } = training;
+  const { step, attempt, generation, digestKind } = training;
   const entry: CommitEntry = {
     ...{
       jobId,
@@ -46,6 +46,7 @@ export function decideUpdate(context: StepContext, training: Training, report: U
       correctCount,
       gradientNorm,
     },
+    ...digestKind === "fingerprint" ? { digestKind } : {},
     members: training.members.map(({ worker }) => worker),
     loss: lossSum / labelCount,
     maxAbs: encodeFloats(fadingMaxima(training.committed, maxAbs, limits)),

@@ -13,6 +13,7 @@ import {
   recoveringMembers,
 } from "./members/eligibility.ts";
 import { warning } from "./state/effects.ts";
+import { isLoadable } from "./state/digest_kind.ts";
 import { firstExponents } from "./state/exponents.ts";
 import type { FleetMember } from "./state/fleet_view.ts";
 import type { StepContext } from "./state/plan.ts";
@@ -28,7 +29,7 @@ export function startAttempt(context: StepContext, training: Training): Decision
 
   const ready = readyMembers(plan, training);
   if (ready.length === 0) return noneReady(context, training);
-  const recovering = recoveringMembers(plan, training);
+  const recovering = isLoadable(training.committed) ? recoveringMembers(plan, training) : [];
   const waitMs = recoverWaitMs(gradientBytesOf(training), limits);
   if (recovering.length > 0 && now - training.since < waitMs) return null;
   if (now < training.notBefore) return null;

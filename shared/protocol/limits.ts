@@ -57,6 +57,12 @@ export const LIMITS = {
   hedgeFactor: 2,
   /** What a round or a transfer of state needs besides its bytes: connecting, the update on the CPU, a busy machine. */
   transferBaseMs: 20_000,
+  /** A SHA-256 of adapter and moments: 12 bytes an element, on one thread with instructions for it (decision 0049). */
+  sha256MsPerElement: 7e-6,
+  /** Every step gets one where that takes no longer than this … */
+  sha256FreeMs: 1,
+  /** … or at most this share of the time that the step's gradients took. */
+  sha256ShareOfStep: 0.05,
   /** A slower link cannot take part: 1 MiB/s, half of a poor home's upstream. */
   slowestLinkBytesPerSecond: 2 ** 20,
   /** For writing and uploading a checkpoint, besides its bytes. */

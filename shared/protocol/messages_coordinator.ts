@@ -137,12 +137,17 @@ export const stepStateSchema = z.strictObject({
   members: z.array(memberSchema),
   /** Relative size of the part of the gradient that each of them owns in the round. */
   weights: z.array(count),
-  /** Sources of the newest committed state: live workers, and the coordinator if it has stored it. */
+  /**
+   * Sources of the newest committed state: live workers, and the coordinator if it has stored it. None under a fingerprint, which
+   * does not protect a state that is loaded.
+   */
   holders: z.array(workerIdSchema),
   /** They get no work and need no state. */
   quarantined: z.array(workerIdSchema),
   /** The newest commit; null until the workers agree on the initial adapter. */
   committed: committedSchema.nullable(),
+  /** In the phases `reduce` and `commit`: what the update's digest is; left out: SHA-256. */
+  digestKind: z.literal("fingerprint").optional(),
   microBatchCount: count,
   /** One for each LoRA tensor, null if still unset. Null as a whole: this attempt only shows the maxima. */
   exponents: z.array(z.int().min(-126).max(126).nullable()).nullable(),
@@ -183,7 +188,10 @@ export const commitEntrySchema = z.strictObject({
   step: count,
   attempt: count,
   generation: count,
+  /** 64 hexadecimal digits; of which kind: `digestKind`. */
   digest: sha256Schema,
+  /** Left out: SHA-256. */
+  digestKind: z.literal("fingerprint").optional(),
   members: z.array(workerIdSchema),
   labelCount: z.number().min(0),
   /** Labels that were the most likely token, each by its weight; left out by earlier versions. */

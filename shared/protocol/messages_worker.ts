@@ -5,13 +5,16 @@ import { incarnationSchema, jobIdSchema, sha256Schema, tokenSchema, workerIdSche
 import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 
 /** Raised when an older worker or coordinator would misunderstand a newer one. */
-export const PROTOCOL_VERSION = 7;
+export const PROTOCOL_VERSION = 8;
 /**
  * The oldest version of a worker that a coordinator of this release serves; workers of all versions up to `PROTOCOL_VERSION` join.
  * tests/layouts/protocol_test.ts reads recorded messages of each version. Readers are strict, since a worker that skipped a field
- * of a job would train something else: a field that the coordinator sends to all raises both numbers.
+ * of a job would train something else: a field that the coordinator sends to all raises both numbers, unless it is left out as
+ * long as an older worker is there.
  */
 export const OLDEST_PROTOCOL_VERSION = 7;
+/** A fleet with an older worker gets no step with a fingerprint, and so no message that this worker does not know. */
+export const FIRST_VERSION_WITH_FINGERPRINTS = 8;
 
 const text = z.string().max(4000);
 const count = z.int().min(0);
@@ -145,6 +148,7 @@ export const updateReportSchema = z.strictObject({
   ...attempt,
   /** Names the round: a change of members begins a new one in the same attempt. */
   generation: count,
+  /** Of the kind that the round asks for. */
   digest: sha256Schema,
   /** Null if not finite. */
   gradientNorm: z.number().nullable(),

@@ -14,7 +14,7 @@ export async function reduceAndUpdate(
   signal: AbortSignal,
 ): Promise<void> {
   const { engine, mine, reports, job } = step;
-  const { term, step: number, attempt, generation, exponents, labelCount, learningRate } = state;
+  const { term, step: number, attempt, generation, exponents, labelCount, learningRate, digestKind } = state;
   mine.spend(generation);
   assertLedger(step, state);
   if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
@@ -30,7 +30,7 @@ export async function reduceAndUpdate(
   const replicaCount = state.ledger.filter((owner) => owner !== null).length;
   const update = {
     ...{ sums, exponents: exponentBytes(exponents), labelCount, learningRate, updateNumber: number },
-    ...{ replicaCount, ...job.optimizer },
+    ...{ replicaCount, digestKind: digestKind ?? "sha256" as const, ...job.optimizer },
   };
   const result = await inStepSpan(step, state, "update", {}, () => engine.update(update));
   assertFinite(result.gradientNorm, labelCount);

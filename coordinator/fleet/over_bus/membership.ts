@@ -14,6 +14,7 @@ export interface Member {
   readonly incarnation: string;
   readonly name: string;
   readonly gpu: string;
+  readonly protocolVersion: number;
   readonly joinedAt: number;
   readonly lastHeartbeatAt: number;
   /** How long since then the coordinator could not hear any worker. */
@@ -122,6 +123,7 @@ function hello(state: Membership, hello: Hello, now: number): MembershipDecision
       incarnation,
       name,
       gpu,
+      protocolVersion,
       joinedAt: now,
       lastHeartbeatAt: now,
       blackoutMs: 0,
@@ -181,8 +183,15 @@ function remove(
 export function fleetViewOf({ generation, members }: Membership): FleetView {
   return {
     generation,
-    members: members.map(({ worker, incarnation, gpu, heartbeat }) => ({
-      ...{ worker, incarnation, gpu, draining: heartbeat?.draining ?? false, job: heartbeat?.job ?? null },
+    members: members.map(({ worker, incarnation, gpu, protocolVersion, heartbeat }) => ({
+      ...{
+        worker,
+        incarnation,
+        gpu,
+        protocolVersion,
+        draining: heartbeat?.draining ?? false,
+        job: heartbeat?.job ?? null,
+      },
       ...{ busy: heartbeat?.busy ?? null, microBatchesDone: heartbeat?.microBatchesDone ?? 0 },
       linkBytesPerSecond: heartbeat?.linkBytesPerSecond ?? null,
     })),

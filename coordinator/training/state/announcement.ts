@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { type Limits, roundWaitMs } from "../../../shared/protocol/limits.ts";
 import type { StepState } from "../../../shared/protocol/messages_coordinator.ts";
+import { isLoadable } from "./digest_kind.ts";
 import { learningRateOf } from "./exponents.ts";
 import { labelCountOf, ownersOf } from "./ledger.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -11,17 +12,18 @@ import { gradientBytesOf, isStateStored, liveHolders, type Training } from "./tr
 export const COORDINATOR_HOLDER = "coordinator";
 
 export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limits): StepState {
-  const { step, phase, members, committed, ledger } = training;
+  const { step, phase, members, committed, ledger, digestKind } = training;
   const isSummed = phase === "reduce" || phase === "commit";
   return {
     ...{ jobId: plan.jobId, startId: plan.startId, revision: training.revision, step, term: training.term },
     ...{ attempt: training.attempt, generation: training.generation, phase },
     members: [...members],
     weights: [...training.weights],
-    holders: [
+    holders: committed === null || !isLoadable(committed) ? [] : [
       ...liveHolders(training).map(({ worker }) => worker),
       ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],
     ],
+    ...isSummed && digestKind === "fingerprint" ? { digestKind } : {},
     quarantined: [...training.quarantined],
     committed: committed === null ? null : { step: committed.step, digest: committed.digest },
     microBatchCount: ledger.entries.length,

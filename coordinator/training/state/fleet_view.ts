@@ -6,6 +6,8 @@ export interface FleetMember extends MemberRef {
   /** As the worker describes it: equal text and equal drivers compute equal bits. */
   readonly gpu: string;
   readonly draining: boolean;
+  /** As its hello says. */
+  readonly protocolVersion: number;
   readonly job: WorkerJob | null;
   /** The micro-batch that it is computing, by its last report. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;

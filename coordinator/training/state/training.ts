@@ -6,6 +6,7 @@ import type {
   StepPhase,
 } from "../../../shared/protocol/messages_coordinator.ts";
 import type { RoundCheck } from "../../../shared/protocol/messages_worker.ts";
+import type { DigestKind } from "../../../shared/protocol/state/state_digest.ts";
 import type { Exponents } from "../../../shared/protocol/exponents.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
 import { NO_SELECTION, type Selection } from "../../planning/evaluation/selection.ts";
@@ -112,6 +113,8 @@ export interface Training {
   /** Null: the attempt only finds the maxima. */
   readonly exponents: Exponents | null;
   readonly ledger: Ledger;
+  /** Of the round's updates. */
+  readonly digestKind: DigestKind;
   /** By index of a micro-batch that is neither counted nor excluded. */
   readonly nonFinite: ReadonlyMap<number, readonly NonFinite[]>;
   readonly assignments: readonly Assignment[];
@@ -197,7 +200,7 @@ export function newTraining(fleet: FleetView, term: number, now: number): Traini
     ...{ layout: null, exponents: null, slowestMs: null, abandoned: null, notBefore: -Infinity },
     ...{ holders: new Set(), notWaitedFor: new Set(), misfits: new Set(), quarantined: new Set() },
     ...{ strikes: new Map(), accusations: [], loneAccusations: new Map(), disputes: [] },
-    ledger: newLedger(0),
+    ...{ ledger: newLedger(0), digestKind: "sha256" },
   };
 }
 
