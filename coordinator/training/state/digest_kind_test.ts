@@ -7,6 +7,7 @@ import {
 import { digestOf, type Driver, INITIAL, member, PLAN, started } from "../step_fixture.ts";
 import { stepStateOf } from "./announcement.ts";
 import type { FleetMember } from "./fleet_view.ts";
+import type { LocalPlan } from "../../planning/schedule/local_plan.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** So slow that a SHA-256 of 128 elements takes 1.28 s. */
@@ -81,6 +82,11 @@ Deno.test("steps whose adapter is stored or evaluated, the last one, and those o
   assertEquals(kindWith({}), "fingerprint");
   assertEquals(kindWith({ checkpointSteps: [1] }), "sha256");
   assertEquals(kindWith({ totalSteps: 1 }), "sha256");
+  const evaluation = { microBatchCount: 1, rule: { metric: "eval_loss", greaterIsBetter: false } as never };
+  assertEquals(kindWith({ evaluation: { ...evaluation, steps: [2] } }), "fingerprint");
+  assertEquals(kindWith({ evaluation: { ...evaluation, steps: [1] } }), "sha256");
+  const local = { updateBoundOf: () => 1, learningRateOf: () => 1e-3 } as unknown as LocalPlan;
+  assertEquals(kindWith({ local }), "sha256");
 });
 
 Deno.test("a round that loses a member begins anew with the digest that is right by then", () => {
