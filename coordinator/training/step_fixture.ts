@@ -4,7 +4,6 @@ import { CHECK_WORDS } from "../../shared/protocol/linear_check.ts";
 import { encodeChecksums, encodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { Verdict } from "../../shared/protocol/messages_coordinator.ts";
 import type { MicroBatchReport, RoundCheck, WorkerJob } from "../../shared/protocol/messages_worker.ts";
-import { PROTOCOL_VERSION } from "../../shared/protocol/messages_worker.ts";
 import { decideStep } from "./step.ts";
 import type { StepEffect, StepEvent } from "./state/effects.ts";
 import type { JobObserver } from "../fleet/fleet.ts";
@@ -41,7 +40,7 @@ export function member(worker: string, committed: { step: number; digest: string
     : { phase: "loaded", ...loading, layout, committed };
   return {
     ...{ worker, incarnation: `i-${worker}`, gpu: "a GPU", draining: false, job },
-    ...{ protocolVersion: PROTOCOL_VERSION, busy: null, linkBytesPerSecond: null },
+    ...{ busy: null, linkBytesPerSecond: null },
   };
 }
 

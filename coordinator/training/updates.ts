@@ -1,4 +1,5 @@
 /** The end of a round: every member has computed the update, and all updates are equal. */
+import { isFingerprint } from "../../shared/protocol/state/state_digest.ts";
 import { encodeFloats } from "../../shared/protocol/messages_codec.ts";
 import type { CommitEntry } from "../../shared/protocol/messages_coordinator.ts";
 import type { UpdateReport } from "../../shared/protocol/messages_worker.ts";
@@ -18,6 +19,10 @@ export function decideUpdate(context: StepContext, training: Training, report: U
   if (!isOfRound || !isOfAttempt(training, report)) {
     return unchanged(training, `the update of ${worker} is of a round that is over`);
   }
+  if (isFingerprint(digest) !== (training.digestKind === "fingerprint")) {
+    const why = `${worker} reports a digest that is no ${training.digestKind}: ${digest.slice(0, 24)}`;
+    return abortAttempt(context, training, why, [worker]);
+  }
   const updates = new Map(training.updates).set(worker, { digest, gradientNorm, check });
   const updated = { ...training, updates };
   if (updates.size < training.members.length) {
@@ -32,7 +37,7 @@ export function decideUpdate(context: StepContext, training: Training, report: U
   const { lossSum, labelCount, correctCount, maxAbs } = totalsOf(training.ledger);
   const { excluded } = training.ledger;
   const { jobId, startId, specHash } = plan;
-  const { step, attempt, generation, digestKind } = training;
+  const { step, attempt, generation } = training;
   const entry: CommitEntry = {
     ...{
       jobId,
@@ -46,7 +51,6 @@ export function decideUpdate(context: StepContext, training: Training, report: U
       correctCount,
       gradientNorm,
     },
-    ...digestKind === "fingerprint" ? { digestKind } : {},
     members: training.members.map(({ worker }) => worker),
     loss: lossSum / labelCount,
     maxAbs: encodeFloats(fadingMaxima(training.committed, maxAbs, limits)),

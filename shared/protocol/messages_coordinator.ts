@@ -188,10 +188,8 @@ export const commitEntrySchema = z.strictObject({
   step: count,
   attempt: count,
   generation: count,
-  /** 64 hexadecimal digits; of which kind: `digestKind`. */
+  /** A fingerprint begins with 16 zeros (state/state_digest.ts). */
   digest: sha256Schema,
-  /** Left out: SHA-256. */
-  digestKind: z.literal("fingerprint").optional(),
   members: z.array(workerIdSchema),
   labelCount: z.number().min(0),
   /** Labels that were the most likely token, each by its weight; left out by earlier versions. */

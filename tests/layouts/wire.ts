@@ -48,8 +48,12 @@ export type Hear = (schema: string, message: unknown, isOwn: boolean) => void;
 
 /** Shows each JSON message to `hear`. @param change of what is said, before it goes out; left out: none */
 export function overheard(bus: Bus, hear: Hear, change: (message: unknown) => unknown = (same) => same): Bus {
+  /** What comes after its farewell is not meant for it. */
+  let hasLeft = false;
   const heard = (name: string | null, data: Uint8Array, isOwn: boolean) => {
-    if (name !== null) hear(name, JSON.parse(new TextDecoder().decode(data)), isOwn);
+    if (name === null || (hasLeft && !isOwn)) return;
+    hasLeft ||= isOwn && name === "leaveSchema";
+    hear(name, JSON.parse(new TextDecoder().decode(data)), isOwn);
   };
   const said = (subject: string, data: Uint8Array): Uint8Array => {
     const [name] = kindsOf(subject);

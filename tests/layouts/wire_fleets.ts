@@ -2,7 +2,7 @@
 import { LoraFleetError } from "../../shared/errors.ts";
 import { commitLogName } from "../../shared/protocol/subjects.ts";
 import { createFleetInMemory, type FleetInMemory } from "../sim/fleet_in_memory.ts";
-import type { FleetInMemoryOptions } from "../sim/sim_worker.ts";
+import { type FleetInMemoryOptions, SIM_LIMITS } from "../sim/sim_worker.ts";
 import { type Hear, overheard } from "./wire.ts";
 
 const JOB = {
@@ -11,6 +11,8 @@ const JOB = {
   checkpointEvery: 2,
   computeMs: [200, 400],
   seed: 1,
+  // Fingerprints wherever nobody is known to need the state.
+  limits: { ...SIM_LIMITS, sha256FreeMs: 0, sha256ShareOfStep: 0 },
 } as const;
 
 interface Scene {
@@ -61,16 +63,20 @@ const SCENES: readonly Scene[] = [
 
 /**
  * Plays all scenes.
- * @param hear every message that workers say and hear, and every commit
+ * @param hear every message that workers say and hear, and every commit, which is nobody's
  * @param change of what a worker says, such as its version; left out: none
  */
 export async function playScenes(
-  hear: Hear,
+  hear: (...heard: [...Parameters<Hear>, worker: string | null]) => void,
   change: (worker: string, message: unknown) => unknown = (_worker, same) => same,
 ): Promise<void> {
   for (const { change: ofJob, disturb } of SCENES) {
     const busOf: FleetInMemoryOptions["busOf"] = (worker, bus) =>
-      overheard(bus, hear, (message) => change(worker, message));
+      overheard(
+        bus,
+        (name, message, isOwn) => hear(name, message, isOwn, worker),
+        (message) => change(worker, message),
+      );
     const fleet = createFleetInMemory({ ...JOB, ...ofJob, busOf });
     try {
       fleet.startCoordinator();
@@ -79,7 +85,7 @@ export async function playScenes(
       await disturb(fleet);
       await reached(fleet, fleet.steps.length + 1);
       for (const { data } of await log.readStream(commitLogName("ftjob-sim"))) {
-        hear("commitEntrySchema", JSON.parse(new TextDecoder().decode(data)), false);
+        hear("commitEntrySchema", JSON.parse(new TextDecoder().decode(data)), false, null);
       }
       await fleet.finish(600_000);
     } finally {

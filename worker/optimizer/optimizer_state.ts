@@ -1,5 +1,6 @@
 /** An adapter under training: its current state, and beside it the outcome of an update until that is committed. */
 import { LoraFleetError } from "../../shared/errors.ts";
+import { Digests } from "./digests.ts";
 import { constantsOf, normOf, type UpdateRequest } from "./adamw.ts";
 import type { AdamWState, TrainingState } from "./adamw_state.ts";
 import type { GradientLayout } from "../../shared/model/gradient_layout.ts";
@@ -7,12 +8,7 @@ import { allocateNumbers, allocateState, integersIn, isSameMemory } from "./shar
 import { type StateMemories, viewOf } from "./shared_numbers.ts";
 import { Crew, threadsFor } from "./threads/crew.ts";
 import type { UpdateWork } from "./threads/update_work.ts";
-import { allocateFingerprint, fingerprintOfBlocks } from "./wasm/fingerprint_kernel.ts";
-import {
-  allocateChunkDigests,
-  digestOfChunks,
-  formerDigestOf,
-} from "../../shared/protocol/state/state_digest.ts";
+import { formerDigestOf } from "../../shared/protocol/state/state_digest.ts";
 
 const ARRAYS = ["adapter", "firstMoment", "secondMoment"] as const;
 
@@ -37,13 +33,12 @@ export class OptimizerState {
   readonly #layout: GradientLayout;
   readonly #crew: Crew;
   readonly #sums: WebAssembly.Memory;
+  readonly #digests: Digests;
   #current: StateMemories;
   /** Swaps places with `#current` at a commit, so that a step allocates nothing; null after an export, which keeps its arrays. */
   #spare: StateMemories | null = null;
   /** Whether somebody reads the arrays of `#current` after the next commit. */
   #isLent = false;
-  /** Keys and block sums; null before the first fingerprint. */
-  #fingerprint: WebAssembly.Memory | null = null;
   #hasUpdate = false;
   #updateCount = 0;
 
@@ -52,6 +47,7 @@ export class OptimizerState {
     this.#layout = layout;
     this.#crew = crew ?? new Crew(threadsFor(layout.elementCount, navigator.hardwareConcurrency), tell);
     this.#sums = allocateNumbers(layout);
+    this.#digests = new Digests(layout.elementCount);
     this.#current = allocateState(layout);
   }
 
@@ -97,28 +93,17 @@ export class OptimizerState {
     await this.#crew.do({ ...this.#work(), kind: "squares", squares });
     const gradientNorm = normOf(squares, request);
     const { digestKind = "sha256" } = request;
-    const digests = digestKind === "sha256" ? allocateChunkDigests(elementCount) : null;
-    const fingerprint = digestKind === "fingerprint" ? this.#fingerprintMemory() : null;
+    const { places, digest } = this.#digests.of(digestKind);
     const constants = constantsOf(request, gradientNorm);
-    await this.#crew.do({ ...this.#work(), kind: "update", ...constants, digests, fingerprint });
+    await this.#crew.do({ ...this.#work(), kind: "update", ...constants, ...places });
     this.#hasUpdate = true;
-    const digest = digests !== null
-      ? digestOfChunks(elementCount, digests)
-      : fingerprint !== null
-      ? fingerprintOfBlocks(elementCount, fingerprint)
-      : "";
-    return { gradientNorm, digest };
-  }
-
-  #fingerprintMemory(): WebAssembly.Memory {
-    return this.#fingerprint ??= allocateFingerprint(this.#layout.elementCount);
+    return { gradientNorm, digest: digest() };
   }
 
   async #digestOf(state: StateMemories): Promise<string> {
-    const { elementCount } = this.#layout;
-    const digests = allocateChunkDigests(elementCount);
-    await this.#crew.do({ ...this.#work(state), kind: "digests", digests });
-    return digestOfChunks(elementCount, digests);
+    const { places, digest } = this.#digests.of("sha256");
+    await this.#crew.do({ ...this.#work(state), kind: "digests", ...places });
+    return digest();
   }
 
   #work(next = this.#next): Pick<UpdateWork, "memories" | "starts" | "taken"> {

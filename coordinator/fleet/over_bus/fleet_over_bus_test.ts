@@ -181,11 +181,11 @@ Deno.test("a hello of a different protocol version is refused with both versions
   assertEquals(older, {
     type: "refused",
     reason:
-      "the worker speaks protocol version 3, the coordinator version 7: update the worker, so that both run the " +
+      "the worker speaks protocol version 3, the coordinator versions 7 to 8: update the worker, so that both run the " +
       "same release",
   });
   const newer = await hello({ protocolVersion: 99 });
-  assertMatch((newer as { reason: string }).reason, /version 99, .* version 7: update the coordinator/);
+  assertMatch((newer as { reason: string }).reason, /version 99, .* versions 7 to 8: update the coordinator/);
   fleet.close();
 });
 

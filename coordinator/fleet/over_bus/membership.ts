@@ -183,15 +183,9 @@ function remove(
 export function fleetViewOf({ generation, members }: Membership): FleetView {
   return {
     generation,
-    members: members.map(({ worker, incarnation, gpu, protocolVersion, heartbeat }) => ({
-      ...{
-        worker,
-        incarnation,
-        gpu,
-        protocolVersion,
-        draining: heartbeat?.draining ?? false,
-        job: heartbeat?.job ?? null,
-      },
+    oldestProtocolVersion: Math.min(...members.map(({ protocolVersion }) => protocolVersion)),
+    members: members.map(({ worker, incarnation, gpu, heartbeat }) => ({
+      ...{ worker, incarnation, gpu, draining: heartbeat?.draining ?? false, job: heartbeat?.job ?? null },
       ...{ busy: heartbeat?.busy ?? null, microBatchesDone: heartbeat?.microBatchesDone ?? 0 },
       linkBytesPerSecond: heartbeat?.linkBytesPerSecond ?? null,
     })),

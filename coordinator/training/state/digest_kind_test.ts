@@ -1,10 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { LIMITS } from "../../../shared/protocol/limits.ts";
 import {
   FIRST_VERSION_WITH_FINGERPRINTS,
   OLDEST_PROTOCOL_VERSION,
 } from "../../../shared/protocol/messages_worker.ts";
-import { digestOf, type Driver, INITIAL, member, PLAN, started } from "../step_fixture.ts";
+import { digestOf, type Driver, INITIAL, member, PLAN, started, summarize } from "../step_fixture.ts";
+import { type DigestKind, FINGERPRINT_MARK } from "../../../shared/protocol/state/state_digest.ts";
 import { stepStateOf } from "./announcement.ts";
 import type { FleetMember } from "./fleet_view.ts";
 import type { LocalPlan } from "../../planning/schedule/local_plan.ts";
@@ -13,15 +14,19 @@ import type { TrainingPlan } from "./plan.ts";
 /** So slow that a SHA-256 of 128 elements takes 1.28 s. */
 const limits = { ...LIMITS, sha256MsPerElement: 10 };
 const plan: TrainingPlan = { ...PLAN, totalSteps: 9, checkpointSteps: [] };
-const held = (worker: string, step = 0): FleetMember =>
-  member(worker, { step, digest: step === 0 ? INITIAL : digestOf(`step ${step}`) });
+const held = (worker: string, step = 0, kind: DigestKind = "sha256"): FleetMember =>
+  member(worker, { step, digest: step === 0 ? INITIAL : nameOf(step, kind) });
 
 const begun = (change: Partial<TrainingPlan> = {}): Driver =>
   started(["w-a", "w-b"], { plan: { ...plan, ...change }, limits });
 
 const announcedBy = ({ training }: Driver, of = plan) => stepStateOf(of, training, limits);
 
-/** The digest of the round of this step, whose gradients took so long. */
+/** A digest of the state after a step. */
+const nameOf = (step: number, kind: DigestKind): string =>
+  kind === "sha256" ? digestOf(`step ${step}`) : FINGERPRINT_MARK + digestOf(`step ${step}`).slice(0, 48);
+
+/** Does the current step. The kind of digest of its round, whose gradients took so long. */
 function kindAfter(driver: Driver, gradientMs = 0): string {
   const { step } = driver.training;
   if (driver.training.exponents === null) driver.claim("w-a", 0);
@@ -29,9 +34,9 @@ function kindAfter(driver: Driver, gradientMs = 0): string {
   driver.training.ledger.entries.forEach((_, index) => driver.claim("w-a", index));
   assertEquals(driver.training.phase, "reduce");
   const { digestKind = "sha256" } = announcedBy(driver);
-  for (const { worker } of driver.training.members) driver.update(worker, digestOf(`step ${step}`));
-  assertEquals(driver.training.pending!.digestKind ?? "sha256", digestKind);
+  for (const { worker } of driver.training.members) driver.update(worker, nameOf(step, digestKind));
   driver.stored();
+  assertEquals(driver.training.committed?.step, step);
   return digestKind;
 }
 
@@ -48,10 +53,10 @@ Deno.test("a commit under a fingerprint has no holders to load it from, and the 
   assertEquals(kindAfter(driver), "fingerprint");
   assertEquals([driver.training.step, driver.training.phase], [2, "compute"]);
   const state = announcedBy(driver);
-  assertEquals([state.committed, state.holders], [{ step: 1, digest: digestOf("step 1") }, []]);
+  assertEquals([state.committed, state.holders], [{ step: 1, digest: nameOf(1, "fingerprint") }, []]);
 
   // A third worker loads the job in the meantime: the next commit is one that it can load.
-  driver.fleet(held("w-a", 1), held("w-b", 1), held("w-c"));
+  driver.fleet(held("w-a", 1, "fingerprint"), held("w-b", 1, "fingerprint"), held("w-c"));
   assertEquals(kindAfter(driver), "sha256");
   assertEquals(announcedBy(driver).holders, ["w-a", "w-b"]);
   // Now it is waited for.
@@ -71,7 +76,13 @@ Deno.test("workers that load, leave or are of an older release get a SHA-256, on
   assertEquals(kindBeside({ ...member("w-c", null), job: null }), "sha256");
   assertEquals(kindBeside({ ...held("w-c"), draining: true }), "sha256");
   assertEquals(OLDEST_PROTOCOL_VERSION < FIRST_VERSION_WITH_FINGERPRINTS, true);
-  assertEquals(kindBeside({ ...held("w-c"), protocolVersion: OLDEST_PROTOCOL_VERSION }), "sha256");
+  const mixed = begun();
+  const members = [held("w-a"), held("w-b")];
+  mixed.apply({
+    type: "fleet",
+    fleet: { generation: 9, oldestProtocolVersion: OLDEST_PROTOCOL_VERSION, members },
+  });
+  assertEquals(kindAfter(mixed), "sha256");
   const failure = { code: "does_not_fit" as const, message: "too large", param: null };
   const failed = { phase: "failed" as const, jobId: PLAN.jobId, startId: PLAN.startId, ...failure };
   assertEquals(kindBeside({ ...member("w-c", null), job: failed }), "fingerprint");
@@ -94,12 +105,27 @@ Deno.test("a round that loses a member begins anew with the digest that is right
   if (driver.training.exponents === null) driver.claim("w-a", 0);
   driver.training.ledger.entries.forEach((_, index) => driver.claim("w-a", index));
   assertEquals(announcedBy(driver).digestKind, "fingerprint");
-  driver.update("w-a", digestOf("a fingerprint"));
+  driver.update("w-a", nameOf(1, "fingerprint"));
   // w-b comes back as a new incarnation, which will have to load the state.
   driver.fleet(held("w-a"), { ...member("w-b", null), incarnation: "i-again" }, held("w-c"));
   assertEquals([driver.training.phase, announcedBy(driver).digestKind], ["reduce", undefined]);
   for (const worker of ["w-a", "w-c"]) driver.update(worker, digestOf("step 1"));
   driver.stored();
-  assertEquals(driver.training.committed!.digestKind, undefined);
   assertEquals(announcedBy(driver).holders, ["w-a", "w-c"]);
+});
+
+Deno.test("a digest of the other kind than the round's ends the attempt, and its worker is to blame", () => {
+  for (const isLong of [true, false]) {
+    const driver = begun();
+    if (driver.training.exponents === null) driver.claim("w-a", 0);
+    driver.now += isLong ? 60_000 : 0;
+    driver.training.ledger.entries.forEach((_, index) => driver.claim("w-a", index));
+    driver.drain();
+    driver.update("w-b", nameOf(1, isLong ? "fingerprint" : "sha256"));
+    assertMatch(
+      summarize(driver.drain())[0]!,
+      /w-b reports a digest that is no (sha256|fingerprint): [0-9a-f]{24}\.$/,
+    );
+    assertEquals([...driver.training.strikes.keys()], ["w-b"]);
+  }
 });

@@ -6,8 +6,6 @@ export interface FleetMember extends MemberRef {
   /** As the worker describes it: equal text and equal drivers compute equal bits. */
   readonly gpu: string;
   readonly draining: boolean;
-  /** As its hello says. */
-  readonly protocolVersion: number;
   readonly job: WorkerJob | null;
   /** The micro-batch that it is computing, by its last report. */
   readonly busy: { readonly step: number; readonly attempt: number; readonly index: number } | null;
@@ -19,5 +17,7 @@ export interface FleetMember extends MemberRef {
 
 export interface FleetView {
   readonly generation: number;
+  /** Of all workers that hear the job's announcements, those in quarantine included; left out: none is of an older release. */
+  readonly oldestProtocolVersion?: number;
   readonly members: readonly FleetMember[];
 }

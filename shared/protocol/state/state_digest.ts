@@ -11,9 +11,16 @@ import { createHash } from "node:crypto";
 
 /**
  * What replicas compare after an update. `sha256`: the digest. `fingerprint`: a cheaper value that tells states apart which
- * differ by accident, but under which nobody may load a state from another (worker/optimizer/fingerprint.ts).
+ * differ by accident, but under which nobody may load a state from another (worker/optimizer/wasm/fingerprint.ts).
  */
 export type DigestKind = "sha256" | "fingerprint";
+
+/** What a fingerprint begins with, and a SHA-256 never does: so every reader of a digest can tell which one it is. */
+export const FINGERPRINT_MARK = "0".repeat(16);
+
+export function isFingerprint(digest: string): boolean {
+  return digest.startsWith(FINGERPRINT_MARK);
+}
 
 /** Elements of each array in a chunk: 192 KiB in all, which fits a core's cache. */
 export const CHUNK_ELEMENTS = 2 ** 14;

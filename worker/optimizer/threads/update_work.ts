@@ -14,6 +14,10 @@ export type UpdateWork =
     readonly starts: Float64Array;
     /** Shared [1]: the next piece that no thread has taken. */
     readonly taken: Int32Array;
+    /** Shared: for the digests of the next state's chunks; null, or left out: not wanted. */
+    readonly digests?: Uint8Array | null;
+    /** For the block sums of the next state's fingerprint (allocateFingerprint); null, or left out: not wanted. */
+    readonly fingerprint?: WebAssembly.Memory | null;
   }
   & (
     | {
@@ -25,21 +29,16 @@ export type UpdateWork =
       readonly kind: "update";
       readonly factors: Float64Array;
       readonly coefficients: Coefficients;
-      /** Shared: for the digests of the next state's chunks; null: not wanted. */
-      readonly digests: Uint8Array | null;
-      /** For the block sums of the next state's fingerprint (allocateFingerprint); null: not wanted. */
-      readonly fingerprint: WebAssembly.Memory | null;
     }
     | {
       /** Of the next state as it is. */
       readonly kind: "digests";
-      readonly digests: Uint8Array;
     }
   );
 
 /** Computes pieces until none is left: tensors for their squares, chunks of the digest otherwise. */
 export function work(on: UpdateWork): void {
-  const { memories, starts, taken } = on;
+  const { memories, starts, taken, digests = null } = on;
   const kernel = adamwKernel(memories);
   const tensorCount = starts.length - 1;
   if (on.kind === "squares") {
@@ -53,13 +52,11 @@ export function work(on: UpdateWork): void {
   const bytesOf = ({ buffer }: WebAssembly.Memory) => new Uint8Array(buffer);
   const { nextAdapter, nextFirstMoment, nextSecondMoment } = memories;
   const next = [bytesOf(nextAdapter), bytesOf(nextFirstMoment), bytesOf(nextSecondMoment)] as const;
-  const fingerprint = on.kind === "update" && on.fingerprint !== null
-    ? fingerprintKernel({ ...memories, fingerprint: on.fingerprint })
-    : null;
+  const fingerprint = on.fingerprint ? fingerprintKernel({ ...memories, fingerprint: on.fingerprint }) : null;
   for (let chunk = take(taken); chunk < chunkCount; chunk = take(taken)) {
     if (on.kind === "update") updateChunk(kernel, on, chunk);
     // What has just been written is in this core's cache.
-    if (on.digests !== null) digestChunk(next, elementCount, chunk, on.digests);
+    if (digests !== null) digestChunk(next, elementCount, chunk, digests);
     fingerprint?.sumBlocks(CHUNK_ELEMENTS * chunk, Math.min(elementCount, CHUNK_ELEMENTS * (chunk + 1)));
   }
 }

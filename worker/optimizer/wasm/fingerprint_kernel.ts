@@ -1,4 +1,4 @@
-/** The block sums of `fingerprintOf` (../fingerprint.ts) in WebAssembly, eight elements of each array at a time. */
+/** The block sums of `fingerprintOf` (fingerprint.ts) in WebAssembly, eight elements of each array at a time. */
 import {
   assemble,
   type Code,
@@ -10,7 +10,7 @@ import {
   sequence,
   wasmFunction,
 } from "../../../shared/std/wasm.ts";
-import { BLOCK_ELEMENTS, fingerprintOfSums, keysOf, SUM_BYTES } from "../fingerprint.ts";
+import { BLOCK_ELEMENTS, fingerprintOfSums, keysOf, SUM_BYTES } from "./fingerprint.ts";
 import type { MemoryName } from "./adamw_kernel.ts";
 
 const NEXT = ["nextAdapter", "nextFirstMoment", "nextSecondMoment"] as const satisfies readonly MemoryName[];

@@ -10,10 +10,10 @@
  *
  * where sums in brackets are modulo 2³², the others modulo 2⁶⁴. Two blocks that differ have the same sums with probability 2⁻³²
  * over the keys; replicas that stay different differ anew after every step. The fingerprint is SHA-256 of
- * "lorafleet fingerprint <elements>\n" and the blocks' sums, in order, little-endian.
+ * "lorafleet fingerprint <elements>\n" and the blocks' sums, in order, little-endian, with zeros as its first 16 digits.
  */
 import { createHash } from "node:crypto";
-import type { AdamWState } from "./adamw_state.ts";
+import { FINGERPRINT_MARK } from "../../../shared/protocol/state/state_digest.ts";
 
 export const BLOCK_ELEMENTS = 1024;
 /** Two u64. */
@@ -30,16 +30,15 @@ export function keysOf(array: number): Uint32Array {
 
 /** In hexadecimal. @param sums of all blocks */
 export function fingerprintOfSums(elementCount: number, sums: Uint8Array): string {
-  return createHash("sha256").update(`lorafleet fingerprint ${elementCount}\n`).update(sums).digest("hex");
+  const hash = createHash("sha256").update(`lorafleet fingerprint ${elementCount}\n`).update(sums);
+  return FINGERPRINT_MARK + hash.digest("hex").slice(FINGERPRINT_MARK.length);
 }
 
-/** In hexadecimal: the reference, whose bits the kernel has. */
-export function fingerprintOf({ adapter, firstMoment, secondMoment }: AdamWState): string {
-  const elementCount = adapter.length;
+/** In hexadecimal: the reference, whose bits the kernel has. @param arrays adapter, first and second moment */
+export function fingerprintOf(arrays: readonly [Float32Array, Float32Array, Float32Array]): string {
+  const elementCount = arrays[0].length;
   const keys = [0, 1, 2].map(keysOf);
-  const words = [adapter, firstMoment, secondMoment].map(({ buffer, byteOffset, length }) =>
-    new Uint32Array(buffer, byteOffset, length)
-  );
+  const words = arrays.map(({ buffer, byteOffset, length }) => new Uint32Array(buffer, byteOffset, length));
   const sums = new BigUint64Array(2 * Math.ceil(elementCount / BLOCK_ELEMENTS));
   for (let at = 0; at < sums.length * BLOCK_ELEMENTS / 2; at++) {
     const inBlock = at % BLOCK_ELEMENTS;
