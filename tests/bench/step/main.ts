@@ -62,8 +62,18 @@ async function compare(elementCount: number): Promise<void> {
     line(`${of} copies of the sums`, now["copies of the sums"]!, before["copies of the sums"]);
     line(`${of} norm and AdamW`, now["norm and AdamW"]!, before["norm and AdamW"]);
     const digested = sum(before, ["norm and AdamW", "digest"]);
-    line(`${of} norm, AdamW and digest`, now["norm, AdamW and digest"]!, digested);
-    line(`${of} all but the export`, sum(now, ["copies of the sums", "norm, AdamW and digest"]), all);
+    line(`${of} norm, AdamW and SHA-256`, now["norm, AdamW and digest"]!, digested);
+    line(`${of} norm, AdamW and fingerprint`, now["norm, AdamW and fingerprint"]!, digested);
+    line(
+      `${of} all but the export, SHA-256`,
+      sum(now, ["copies of the sums", "norm, AdamW and digest"]),
+      all,
+    );
+    line(
+      `${of} all but the export, fingerprint`,
+      sum(now, ["copies of the sums", "norm, AdamW and fingerprint"]),
+      all,
+    );
     line(`${of} exported state`, now["exported state"]!, before["exported state"]);
     if (python === undefined) continue;
     const peers = await json<{ times: Times; versions: Record<string, string> }>(
