@@ -95,14 +95,31 @@ export function fixFor({ vendor }: GpuHardware, environment: (name: string) => s
       "user to the groups `render` and `video`";
   }
   const capabilities = environment("NVIDIA_DRIVER_CAPABILITIES");
-  const isContainer = environment("NVIDIA_VISIBLE_DEVICES") !== undefined || capabilities !== undefined;
   const hasGraphics = /(^|,)\s*(all|graphics)\s*(,|$)/.test(capabilities ?? "");
-  if (isContainer && !hasGraphics) {
+  if (isGpuContainer(environment) && !hasGraphics) {
     const now = capabilities || "unset, which means utility";
     return `start the container with NVIDIA_DRIVER_CAPABILITIES=all (it is ${now}): Vulkan comes with \`graphics\``;
   }
   return "install the Vulkan part of NVIDIA's driver (Debian: nvidia-vulkan-icd; Ubuntu: libnvidia-gl-<version of the driver>) and " +
     "libvulkan1, libegl1, libxext6; in a container also the file /usr/share/vulkan/icd.d/nvidia_icd.json";
+}
+
+/** Whether the worker's image runs, or another one for NVIDIA's container toolkit: they set one of its variables. */
+export function isGpuContainer(environment: (name: string) => string | undefined): boolean {
+  return environment("NVIDIA_VISIBLE_DEVICES") !== undefined ||
+    environment("NVIDIA_DRIVER_CAPABILITIES") !== undefined;
+}
+
+/** How a container is given a GPU, or does without. */
+export const CONTAINER_GPU_FIX =
+  "start it with the host's GPU (docker: --gpus all, podman: --device nvidia.com/gpu=all, both with " +
+  "NVIDIA's container toolkit on the host; AMD and Intel: --device /dev/dri), or with LORAFLEET_ALLOW_CPU=1 to compute on the CPU";
+
+/** What is wrong in a container that sees no GPU at all. @param adapter as of `refuseIdleGpu` */
+export function problemInContainer(adapter: string | null): string {
+  return adapter === null
+    ? "this container has no GPU and its image no Vulkan driver (Debian: libvulkan1, mesa-vulkan-drivers; the worker's image has them)"
+    : `this container has no GPU, only the CPU ("${adapter}")`;
 }
 
 /**

@@ -7,7 +7,7 @@ import { LIMITS } from "../shared/protocol/limits.ts";
 import { asksForVersion, versionLine } from "../shared/protocol/release.ts";
 import { catchUncaught, detailOf, type Log, logAbout, type Logger, processLogger } from "../shared/log.ts";
 import { type Agent, startAgent } from "./fleet/agent.ts";
-import { createAliveFile } from "./fleet/alive_file.ts";
+import { createAliveFile, forgetEarlierLife } from "./fleet/alive_file.ts";
 import { BaseModels } from "./transfer/base_model.ts";
 import { createCheckpointWriter } from "./transfer/checkpoint_upload.ts";
 import { parseConfig, USAGE, type WorkerConfig } from "./config.ts";
@@ -16,11 +16,15 @@ import { createExportMeasurer } from "./evaluate/measure_export.ts";
 import { startEngineThread } from "./engine/engine_client.ts";
 import { createWorkerIdentity } from "./fleet/identity.ts";
 import { waitUntilLeaving } from "./fleet/leaving.ts";
-import { removeFailedPod, removeOwnPod } from "./fleet/own_pod.ts";
+import { endFailed } from "./fleet/failed_worker.ts";
+import { removeOwnPod } from "./fleet/own_pod.ts";
 import { readTlsTrust, type TlsTrust } from "./fleet/tls_trust.ts";
 
 /** An interrupted worker must not keep its user waiting; the fleet notices soon enough. */
 const INTERRUPTED_MS = 1500;
+
+/** Windows has Ctrl-Break instead of SIGTERM. */
+const STOP = Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM";
 
 /** The GPU's name. Throws a `LoraFleetError` with code `no_gpu` before the worker joins. */
 async function probeGpu(config: WorkerConfig): Promise<string> {
@@ -66,15 +70,23 @@ function start(config: WorkerConfig, gpu: string, { fetch, ca }: TlsTrust, log: 
 }
 
 async function main(config: WorkerConfig, logger: Logger): Promise<number> {
-  const { joinUrl, hub, pod } = config;
+  const { joinUrl, hub, pod, aliveFile } = config;
   logger.secrets.add(new URL(joinUrl).pathname.split("/").at(-1), hub.token, pod?.apiKey);
+  if (aliveFile !== null) await forgetEarlierLife(aliveFile);
   try {
     return await work(config, logger);
   } catch (thrown) {
-    const { log } = logger;
-    if (pod !== null) await removeFailedPod(pod, messageOf(thrown), { fetch, clock: systemClock, log });
+    const common = { fetch, clock: systemClock, log: logger.log, signal: stopSignal() };
+    await endFailed(thrown, { ...common, aliveFile, pod, isPod: Deno.env.has("RUNPOD_POD_ID") });
     throw thrown;
   }
+}
+
+/** Aborted by whoever stops a worker that has failed. */
+function stopSignal(): AbortSignal {
+  const stopped = new AbortController();
+  for (const name of [STOP, "SIGINT"] as const) Deno.addSignalListener(name, () => stopped.abort());
+  return stopped.signal;
 }
 
 async function work(config: WorkerConfig, { log }: Logger): Promise<number> {
@@ -85,8 +97,7 @@ async function work(config: WorkerConfig, { log }: Logger): Promise<number> {
   const agent = start(config, gpu, trust, log);
   const interrupted = Promise.withResolvers<number>();
   let signalCount = 0;
-  // Windows has Ctrl-Break instead of SIGTERM.
-  Deno.addSignalListener(Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM", () => agent.drain());
+  Deno.addSignalListener(STOP, () => agent.drain());
   Deno.addSignalListener("SIGINT", () => {
     if (++signalCount > 1) Deno.exit(130);
     interrupted.resolve(130);

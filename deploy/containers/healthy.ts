@@ -20,7 +20,12 @@ async function coordinatorProblem(): Promise<string | null> {
 async function workerProblem(): Promise<string | null> {
   const path = Deno.env.get("LORAFLEET_ALIVE_FILE");
   if (!path) return "LORAFLEET_ALIVE_FILE is not set";
-  const age = systemClock.now() - Date.parse((await Deno.readTextFile(path)).trim());
+  const text = await Deno.readTextFile(path).then((text) => text.trim(), () => "");
+  if (text === "") return "it has sent no heartbeat yet";
+  const beatAt = Date.parse(text);
+  // A worker that has failed writes why.
+  if (Number.isNaN(beatAt)) return text;
+  const age = systemClock.now() - beatAt;
   return age <= MAX_AGE_MS ? null : `the last heartbeat is ${Math.round(age / 1000)} s old`;
 }
 

@@ -17,7 +17,7 @@ interface Part {
 }
 
 function start(name: string, env: Readonly<Record<string, string>>): Part {
-  const args = ["run", "-q", "--no-prompt", `-P=${name}`, `${name}/main.ts`];
+  const args = ["run", "-q", "--no-prompt", "--cached-only", `-P=${name}`, `${name}/main.ts`];
   const process = new Deno.Command(Deno.execPath(), { args, env, cwd: root, stdin: "null" }).spawn();
   return { name, process, ended: process.status.then(({ code }) => code) };
 }

@@ -102,6 +102,27 @@ const FAULTS:
       },
       ...["WebGPU", /PerShaderStage is 4, 8 are needed/, /newer driver/] as const,
     ],
+    [
+      "an image without a driver",
+      { gpu: () => Promise.resolve(null), hardware: () => [], variables: { NVIDIA_VISIBLE_DEVICES: "all" } },
+      ...[
+        "GPU",
+        /no GPU and its image no Vulkan driver.*libvulkan1/,
+        /--gpus all.*LORAFLEET_ALLOW_CPU=1/,
+      ] as const,
+    ],
+    [
+      "a worker's container without a GPU",
+      {
+        gpu: () => Promise.resolve({ ...GPU, name: "llvmpipe", isCpu: true }),
+        ...{ hardware: () => [], variables: { NVIDIA_VISIBLE_DEVICES: "all" } },
+      },
+      ...[
+        "GPU",
+        /this container has no GPU, only the CPU \("llvmpipe"\)/,
+        /--device nvidia\.com\/gpu=all/,
+      ] as const,
+    ],
     ["a full disk", { free: () => Promise.resolve(2 ** 30) }, "data folder", /1\.0 GiB free/, /make room/],
     [
       "an old nats-server",
@@ -152,6 +173,28 @@ Deno.test("the report says which release this is, and that a coordinator is a di
   assertEquals([other?.check, other?.verdict, other?.found, rest.length], [
     ...["release", "note", `0.0.9, and this is ${VERSION}`],
     0,
+  ]);
+});
+
+Deno.test("without a GPU: a coordinator's machine needs none, a container may be told to do without", async () => {
+  const gpuNotes = async (change: Change) =>
+    (await complaints(change)).filter(({ check }) => check === "GPU").map((
+      { verdict, found },
+    ) => [verdict, found]);
+  const coordinator = {
+    gpu: () => Promise.resolve(null),
+    hardware: () => [],
+    variables: { LORAFLEET_DATA_FOLDER: "/data" },
+  };
+  assertEquals(await gpuNotes(coordinator), [["note", "none, and a coordinator needs none"]]);
+  const worker = { LORAFLEET_DATA_FOLDER: "/data", LORAFLEET_JOIN: `${COORDINATOR}/join/a-token` };
+  assertEquals((await gpuNotes({ ...coordinator, variables: worker })).map(([verdict]) => verdict), [
+    "problem",
+  ]);
+  const cpu = { gpu: () => Promise.resolve({ ...GPU, name: "llvmpipe", isCpu: true }), hardware: () => [] };
+  const allowed = { NVIDIA_VISIBLE_DEVICES: "all", LORAFLEET_ALLOW_CPU: "1" };
+  assertEquals(await gpuNotes({ ...cpu, variables: allowed }), [
+    ["note", "none; llvmpipe computes on the CPU, as LORAFLEET_ALLOW_CPU says"],
   ]);
 });
 

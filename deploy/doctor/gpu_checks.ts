@@ -1,5 +1,10 @@
 /** The GPU and its driver, as WebGPU sees them. */
-import type { GpuHardware } from "../../shared/gpu_hardware.ts";
+import {
+  CONTAINER_GPU_FIX,
+  type GpuHardware,
+  isGpuContainer,
+  problemInContainer,
+} from "../../shared/gpu_hardware.ts";
 import type { ProbedGpu } from "../setup/checks.ts";
 import { manualCommands } from "../setup/platform.ts";
 import { type Finding, note, ok, problem } from "./finding.ts";
@@ -18,6 +23,10 @@ const NEEDED_BUFFER = 2 ** 27;
 export async function checkGpu(world: World): Promise<readonly Finding[]> {
   const hardware = world.hardware();
   const gpu = await world.gpu();
+  if (hardware.length === 0) {
+    const finding = withoutHardware(world, gpu);
+    if (finding !== null) return [finding, ...gpu === null ? [] : limitFindings(gpu)];
+  }
   const seen = hardware.map(({ vendor, evidence }) => `${vendor} (${evidence})`).join(", ");
   if (gpu === null) {
     const commands = manualCommands(world.platform, ["vulkan"]).join("; ");
@@ -25,6 +34,20 @@ export async function checkGpu(world: World): Promise<readonly Finding[]> {
     return [problem("GPU", found, `install its Vulkan driver: ${commands || "from the vendor"}`)];
   }
   return [adapterFinding(gpu, hardware, seen), ...limitFindings(gpu)];
+}
+
+/** In a container, whose user cannot install a driver; null elsewhere, and for a GPU that WebGPU has found all the same. */
+function withoutHardware(world: World, gpu: ProbedGpu | null): Finding | null {
+  if (gpu?.isCpu === false) return null;
+  const name = gpu?.name ?? null;
+  if (isGpuContainer((variable) => world.env(variable) ?? undefined)) {
+    if (gpu !== null && world.env("LORAFLEET_ALLOW_CPU") !== null) {
+      return note("GPU", `none; ${name} computes on the CPU, as LORAFLEET_ALLOW_CPU says`);
+    }
+    return problem("GPU", problemInContainer(name), CONTAINER_GPU_FIX);
+  }
+  const isCoordinator = world.env("LORAFLEET_DATA_FOLDER") !== null && world.env("LORAFLEET_JOIN") === null;
+  return gpu === null && isCoordinator ? note("GPU", "none, and a coordinator needs none") : null;
 }
 
 function adapterFinding(gpu: ProbedGpu, hardware: readonly GpuHardware[], seen: string): Finding {

@@ -1,4 +1,4 @@
-/** A file that each heartbeat renews: the health check of a container looks at its age. */
+/** A file that each heartbeat renews: the health check of a container looks at its age. It may say instead why there is none. */
 import type { Clock } from "../../shared/clock.ts";
 
 const INTERVAL_MS = 5000;
@@ -16,4 +16,14 @@ export function createAliveFile(
     writtenAt = now;
     Deno.writeTextFile(path, `${new Date(now).toISOString()}\n`).catch(onFailure);
   };
+}
+
+/** What an earlier life of this container has left is no news of this one. */
+export async function forgetEarlierLife(path: string): Promise<void> {
+  await Deno.remove(path).catch(() => {});
+}
+
+/** Before the process ends: the health check says `reason` instead of an age. */
+export async function showFailure(path: string, reason: string): Promise<void> {
+  await Deno.writeTextFile(path, `${reason}\n`);
 }

@@ -12,7 +12,7 @@ export interface OwnPod {
   readonly apiUrl: string;
 }
 
-interface RemovalOptions {
+export interface RemovalOptions {
   readonly fetch: typeof fetch;
   readonly clock: Clock;
   readonly log: Log;

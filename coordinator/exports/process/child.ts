@@ -67,7 +67,8 @@ export async function runChild(
 function spawn({ script, permissions, cwd }: ChildProgram): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "-q", "--no-prompt", "--no-check"],
+      // The coordinator's own modules are in the cache: no registry is asked.
+      ...["run", "-q", "--no-prompt", "--no-check", "--cached-only"],
       ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
       ...permissions,
       `--v8-flags=--max-old-space-size=${MAX_HEAP_MIB}`,

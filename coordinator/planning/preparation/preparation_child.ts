@@ -112,7 +112,8 @@ function spawn({ outputPath }: PreparationRequest, options: PreparationChildOpti
   const { script = new URL("./preparation_process.ts", import.meta.url), maxHeapMib } = options;
   const folder = outputPath.slice(0, outputPath.lastIndexOf("/"));
   const args = [
-    ...["run", "-q", "--no-prompt", "--no-check"],
+    // The coordinator's own modules are in the cache: no registry is asked.
+    ...["run", "-q", "--no-prompt", "--no-check", "--cached-only"],
     ...["--config", fromFileUrl(new URL("../../../deno.json", import.meta.url))],
     // Relative to its working folder: a path with a comma could not be in the list.
     ...["--allow-read", "--allow-write=.", "--allow-sys=setPriority,systemMemoryInfo"],
