@@ -1,64 +1,62 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { LoraFleetError } from "../../shared/errors.ts";
-import { createFakeClock } from "../../shared/testing/fake_clock.ts";
 import { endFailed } from "./failed_worker.ts";
 
 const NO_GPU = new LoraFleetError("no_gpu", "Opening the GPU failed: this container has no GPU.");
 const POD = { id: "7h9k2m4n6p", apiKey: "rpa_secret", apiUrl: "https://api.runpod.io" };
 
+/** What the health check reads, the log, and the times, in milliseconds from the failure on. */
 async function end(thrown: unknown, change: Partial<Parameters<typeof endFailed>[1]> = {}) {
   const folder = await Deno.makeTempDir();
-  const clock = createFakeClock();
-  const startedAt = clock.now();
+  const aliveFile = `${folder}/alive`;
   const log: string[] = [];
-  let removedAfterMs: number | null = null;
-  let endedAfterMs: number | null = null;
-  const ended = endFailed(thrown, {
-    ...{ aliveFile: `${folder}/alive`, pod: null, isPod: false, signal: new AbortController().signal, clock },
+  let time = 0;
+  let removedAt: number | null = null;
+  let shown: string | null = null;
+  await endFailed(thrown, {
+    ...{ aliveFile, pod: null, isPod: false, signal: new AbortController().signal },
+    clock: {
+      now: () => time,
+      async sleep(milliseconds, signal) {
+        shown = await Deno.readTextFile(aliveFile).catch(() => null);
+        signal?.throwIfAborted();
+        time += milliseconds;
+      },
+    },
     log: (level, message) => void log.push(`${level} ${message}`),
     fetch: () => {
-      removedAfterMs = clock.now() - startedAt;
+      removedAt = time;
       return Promise.resolve(new Response(null, { status: 204 }));
     },
     ...change,
-  }).then(() => endedAfterMs = clock.now() - startedAt);
-  // Its file is written in real time.
-  while (
-    change.aliveFile !== null && !(await Deno.readTextFile(`${folder}/alive`).catch(() => "")).endsWith("\n")
-  );
-  const shown = await Deno.readTextFile(`${folder}/alive`).catch(() => null);
-  while (endedAfterMs === null) await clock.advance(10_000);
-  await ended;
+  });
   await Deno.remove(folder, { recursive: true });
-  return { shown, log, removedAfterMs, endedAfterMs };
+  return { shown, log, removedAt, endedAt: time };
 }
 
 Deno.test("a container without a GPU says so to its health check for five minutes, and ends", async () => {
-  const { shown, log, removedAfterMs, endedAfterMs } = await end(NO_GPU);
-  assertEquals(shown, "Opening the GPU failed: this container has no GPU.\n");
-  assertEquals(log, [
-    "error Opening the GPU failed: this container has no GPU; this container is unhealthy for 5 min and ends then",
-  ]);
-  assertEquals([removedAfterMs, endedAfterMs], [null, 300_000]);
+  assertEquals(await end(NO_GPU), {
+    shown: "Opening the GPU failed: this container has no GPU.\n",
+    log: [
+      "error Opening the GPU failed: this container has no GPU; this container is unhealthy for 5 min and ends then",
+    ],
+    ...{ removedAt: null, endedAt: 300_000 },
+  });
 });
 
 Deno.test("whoever stops it does not wait; other failures and other machines do not either", async () => {
-  const none = { endedAfterMs: 0, removedAfterMs: null };
-  const timesOf = ({ endedAfterMs, removedAfterMs }: Awaited<ReturnType<typeof end>>) => ({
-    endedAfterMs,
-    removedAfterMs,
-  });
-  assertEquals(timesOf(await end(NO_GPU, { signal: AbortSignal.abort() })), none);
-  assertEquals(timesOf(await end(new LoraFleetError("unauthorized", "refused"))), none);
-  const alone = await end(NO_GPU, { aliveFile: null });
-  assertEquals([alone.shown, alone.log, timesOf(alone)], [null, [], none]);
+  const stopped = await end(NO_GPU, { signal: AbortSignal.abort() });
+  assertEquals([stopped.endedAt, stopped.log.length], [0, 1]);
+  const nothing = { shown: null, log: [], removedAt: null, endedAt: 0 };
+  assertEquals(await end(new LoraFleetError("unauthorized", "refused")), nothing);
+  assertEquals(await end(NO_GPU, { aliveFile: null }), nothing);
 });
 
 Deno.test("a rented pod is removed, or its costs are told", async () => {
   const removed = await end(NO_GPU, { pod: POD, isPod: true });
-  assertEquals([removed.removedAfterMs, removed.endedAfterMs], [300_000, 300_000]);
+  assertEquals([removed.removedAt, removed.endedAt], [300_000, 300_000]);
   assertMatch(removed.log.join("\n"), /this pod is removed in 5 min/);
   const kept = await end(NO_GPU, { isPod: true });
-  assertEquals(kept.removedAfterMs, null);
+  assertEquals(kept.removedAt, null);
   assertMatch(kept.log.join("\n"), /^warn this pod goes on costing money; with LORAFLEET_REMOVE_POD=1 /);
 });
