@@ -11,27 +11,26 @@ async function end(thrown: unknown, change: Partial<Parameters<typeof endFailed>
   const aliveFile = `${folder}/alive`;
   const log: string[] = [];
   let time = 0;
-  let removedAt: number | null = null;
-  let shown: string | null = null;
+  const seen: { shown: string | null; removedAt: number | null } = { shown: null, removedAt: null };
   await endFailed(thrown, {
     ...{ aliveFile, pod: null, isPod: false, signal: new AbortController().signal },
     clock: {
       now: () => time,
       async sleep(milliseconds, signal) {
-        shown = await Deno.readTextFile(aliveFile).catch(() => null);
+        seen.shown = await Deno.readTextFile(aliveFile).catch(() => null);
         signal?.throwIfAborted();
         time += milliseconds;
       },
     },
     log: (level, message) => void log.push(`${level} ${message}`),
     fetch: () => {
-      removedAt = time;
+      seen.removedAt = time;
       return Promise.resolve(new Response(null, { status: 204 }));
     },
     ...change,
   });
   await Deno.remove(folder, { recursive: true });
-  return { shown, log, removedAt, endedAt: time };
+  return { ...seen, log, endedAt: time };
 }
 
 Deno.test("a container without a GPU says so to its health check for five minutes, and ends", async () => {
