@@ -65,7 +65,7 @@ export class DemoFleet {
     });
   }
 
-  /** A worker that ends without having joined: its exit code and its last lines. */
+  /** A worker that ends without having joined: its exit code and its last line. */
   async refusedWorker(release: Release): Promise<{ readonly code: number; readonly last: string }> {
     const args = ["--join", this.#joinUrl, "--allow-cpu", ...this.#options.ignoreGpu ? ["--ignore-gpu"] : []];
     const worker = startProgram(release, "worker", args, this.#placeOf("refused"));

@@ -17,7 +17,7 @@ export interface Program {
   readonly pid: number;
   /** The first match in a line of its output. Throws `aborted` if it ends without one. */
   match(pattern: RegExp): Promise<string>;
-  /** Its exit code and its last lines, once it has ended by itself. */
+  /** Its exit code and its last line, once it has ended by itself. */
   readonly ended: Promise<{ readonly code: number; readonly last: string }>;
   /** SIGTERM, then its exit code. */
   leave(): Promise<number>;
@@ -131,7 +131,7 @@ export function startProgram(
   });
   return {
     pid: child.pid,
-    ended: ended.then((code) => ({ code, last: lines.slice(-3).join("\n") })),
+    ended: ended.then((code) => ({ code, last: lines.at(-1) ?? "" })),
     async match(pattern) {
       for (let at = 0;;) {
         for (; at < lines.length; at++) {
