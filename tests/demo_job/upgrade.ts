@@ -95,19 +95,30 @@ async function trainMixed(fleet: DemoFleet, before: Release, after: Release): Pr
   return sha256;
 }
 
-/** Coordinator and workers of `after` train a job, and those of `before` go on with it in the same folder. */
+/**
+ * Coordinator and workers of `after` train a job; workers of `before` take the place of theirs, and then the coordinator that of the
+ * newer one, in the same folder.
+ */
 export function trainBack(before: Release, after: Release, trial: Trial): Promise<string> {
   return withFleet("back", trial, async (fleet) => {
     await fleet.startCoordinator(after);
     for (let worker = 0; worker < 2; worker++) await fleet.startWorker(after);
     const id = await fleet.submit();
-    await fleet.reached(id, Math.ceil(trial.steps / 2));
-    say(`back: step ${await fleet.step(id)} with ${after.name} alone, which is stopped with its workers`);
-    for (let worker = 0; worker < 2; worker++) await fleet.drainWorker();
+    await fleet.reached(id, Math.ceil(trial.steps / 4));
+    say(`back: step ${await fleet.step(id)} with ${after.name} alone`);
+    for (let worker = 0; worker < 2; worker++) {
+      await fleet.startWorker(before);
+      await fleet.reached(id, await fleet.step(id) + 2);
+      await fleet.drainWorker();
+      say(`step ${await fleet.step(id)}: a worker of ${before.name} has replaced one that drained`);
+    }
     await fleet.stopCoordinator();
     await fleet.startCoordinator(before);
-    for (let worker = 0; worker < 2; worker++) await fleet.startWorker(before);
-    say(`${before.name} leads on the same folder, at step ${await fleet.step(id)}`);
+    const step = await fleet.step(id);
+    say(`${before.name} leads on the same folder, at step ${step}`);
+    if (step >= trial.steps) {
+      throw new LoraFleetError("aborted", "the job was over before all was brought back: more --steps");
+    }
     const sha256 = await fleet.adapter(id);
     say(`brought back in the middle: adapter_sha256 ${sha256}`);
     return sha256;
