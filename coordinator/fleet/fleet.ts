@@ -87,6 +87,8 @@ export interface WorkerView {
   readonly incarnation: string;
   readonly name: string;
   readonly gpu: string;
+  /** Tells workers of an earlier release from those of this one. */
+  readonly protocolVersion: number;
   readonly state: "joining" | "loading" | "ready" | "working" | "draining" | "lost";
   readonly jobId: string | null;
   readonly joinedAt: number;

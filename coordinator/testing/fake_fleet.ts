@@ -15,6 +15,7 @@ const FAKE_WORKER: WorkerView = {
   incarnation: "w1-1",
   name: "pc",
   gpu: "a GPU",
+  protocolVersion: 7,
   state: "ready",
   jobId: null,
   joinedAt: 1_700_000_000_000,

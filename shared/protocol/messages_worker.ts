@@ -8,7 +8,7 @@ import { checksumsSchema, floatsSchema } from "./messages_codec.ts";
 export const PROTOCOL_VERSION = 8;
 /**
  * The oldest version of a worker that a coordinator of this release serves; workers of all versions up to `PROTOCOL_VERSION` join.
- * tests/layouts/protocol_test.ts reads recorded messages of each version. Readers are strict, since a worker that skipped a field
+ * tests/layouts/wire_test.ts reads recorded messages of each version. Readers are strict, since a worker that skipped a field
  * of a job would train something else: a field that the coordinator sends to all raises both numbers, unless it is left out as
  * long as an older worker is there.
  */

@@ -65,6 +65,16 @@ export class DemoFleet {
     });
   }
 
+  /** A worker that ends without having joined: its exit code and its last line. */
+  async refusedWorker(release: Release): Promise<{ readonly code: number; readonly last: string }> {
+    const args = ["--join", this.#joinUrl, "--allow-cpu", ...this.#options.ignoreGpu ? ["--ignore-gpu"] : []];
+    const worker = startProgram(release, "worker", args, this.#placeOf("refused"));
+    this.#workers.push(worker);
+    const outcome = await worker.ended;
+    this.#workers.pop();
+    return outcome;
+  }
+
   /** Its exit code. The workers go on without it. */
   async stopCoordinator(): Promise<void> {
     const code = await this.#coordinator!.leave();

@@ -17,6 +17,8 @@ export interface Program {
   readonly pid: number;
   /** The first match in a line of its output. Throws `aborted` if it ends without one. */
   match(pattern: RegExp): Promise<string>;
+  /** Its exit code and its last line, once it has ended by itself. */
+  readonly ended: Promise<{ readonly code: number; readonly last: string }>;
   /** SIGTERM, then its exit code. */
   leave(): Promise<number>;
   /** Its end at once, if it runs. */
@@ -29,7 +31,7 @@ export interface Program {
  * Throws `usage` for what git does not know.
  */
 export async function checkOut(revision: string | null, folder: string): Promise<Release> {
-  const { commit, name } = revision === null ? await lastRelease() : await revisionOf(revision);
+  const { commit, name, protocol } = revision === null ? await lastRelease() : await revisionOf(revision);
   const archive = await git("archive", "--format=tar", commit);
   if (archive === null) throw new LoraFleetError("storage", `git cannot archive ${commit}`);
   const root = join(folder, "release");
@@ -41,12 +43,18 @@ export async function checkOut(revision: string | null, folder: string): Promise
   if (!(await tar.status).success) {
     throw new LoraFleetError("storage", `tar cannot unpack ${commit} in ${root}`);
   }
-  return await releaseAt(root, name);
+  const release = await releaseAt(root, name);
+  if (protocol === undefined || protocol === release.protocol.newest) return release;
+  const message = `docs/releases.md gives ${name} protocol ${protocol}, and its commit ${commit} speaks ` +
+    `${release.protocol.newest}: the table is wrong`;
+  throw new LoraFleetError("usage", message);
 }
 
 interface Revision {
   readonly commit: string;
   readonly name: string;
+  /** As the table has it; left out: it is in no table. */
+  readonly protocol?: number;
 }
 
 async function revisionOf(revision: string): Promise<Revision> {
@@ -58,14 +66,14 @@ async function revisionOf(revision: string): Promise<Revision> {
 }
 
 async function lastRelease(): Promise<Revision> {
-  const { version, commit } = lastReleased(await readReleases());
+  const { version, commit, protocol } = lastReleased(await readReleases());
   const tagged = await commitOf(`v${version}`);
   if (tagged !== null && tagged !== commit) {
     const message =
       `the tag v${version} is ${tagged}, and docs/releases.md says ${commit}: one of them is wrong`;
     throw new LoraFleetError("usage", message);
   }
-  if (await commitOf(commit) !== null) return { commit, name: version };
+  if (await commitOf(commit) !== null) return { commit, name: version, protocol };
   const message =
     `the commit ${commit} of release ${version} is not in the repository ${quote(repositoryRoot)}` +
     `: git fetch --unshallow, or git fetch origin ${commit}`;
@@ -123,6 +131,7 @@ export function startProgram(
   });
   return {
     pid: child.pid,
+    ended: ended.then((code) => ({ code, last: lines.at(-1) ?? "" })),
     async match(pattern) {
       for (let at = 0;;) {
         for (; at < lines.length; at++) {

@@ -3,6 +3,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { commitLogName } from "../../shared/protocol/subjects.ts";
 import { createFleetInMemory, type FleetInMemory } from "../sim/fleet_in_memory.ts";
 import { type FleetInMemoryOptions, SIM_LIMITS } from "../sim/sim_worker.ts";
+import { soak } from "../sim/soak.ts";
 import { type Hear, overheard } from "./wire.ts";
 
 const JOB = {
@@ -91,6 +92,29 @@ export async function playScenes(
     } finally {
       await fleet.close();
     }
+  }
+}
+
+/** Three workers, and more that come and go, under the faults of some seeds; parameters as of `playScenes`. */
+export async function playFaults(
+  hear: (...heard: [...Parameters<Hear>, worker: string]) => void,
+  change: (worker: string, message: unknown) => unknown,
+): Promise<void> {
+  for (let seed = 1; seed <= 6; seed++) {
+    await soak({
+      ...{ ...JOB, seed, totalSteps: 12, checkpointEvery: 5, workerCount: 3 },
+      ...{ faultCount: 25, faultsWithinMs: 20_000, withinMs: 900_000 },
+      mix: {
+        shares: [["kill", 4], ["stall", 2], ["cut", 2], ["join", 8], ["drain", 3], ["killCoordinator", 2]],
+        ...{ stallsMs: [1000, 5000], cutsMs: [500, 8000] },
+      },
+      busOf: (worker, bus) =>
+        overheard(
+          bus,
+          (name, message, isOwn) => hear(name, message, isOwn, worker),
+          (message) => change(worker, message),
+        ),
+    });
   }
 }
 

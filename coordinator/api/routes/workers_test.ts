@@ -12,6 +12,7 @@ Deno.test("workers are listed with their state and speed", () =>
         incarnation: "w1-1",
         name: "pc",
         gpu: "a GPU",
+        protocol_version: 7,
         state: "ready",
         job_id: null,
         joined_at: 1_700_000_000,

@@ -8,9 +8,9 @@ export function workerViews({ membership, quarantines, run }: FleetContext): rea
   const { members, departed } = membership;
   const [strikes, accusations] = [run?.strikes(), run?.accusations()];
   const viewOf = (member: Member, state: WorkerView["state"], reason: string | null): WorkerView => {
-    const { worker, incarnation, name, gpu, joinedAt, lastHeartbeatAt, heartbeat } = member;
+    const { worker, incarnation, name, gpu, protocolVersion, joinedAt, lastHeartbeatAt, heartbeat } = member;
     return {
-      ...{ id: worker, incarnation, name, gpu, state, joinedAt, lastHeartbeatAt, reason },
+      ...{ id: worker, incarnation, name, gpu, protocolVersion, state, joinedAt, lastHeartbeatAt, reason },
       jobId: state === "lost" ? null : heartbeat?.job?.jobId ?? null,
       maxHeartbeatGapMs: heartbeat?.maxGapMs ?? 0,
       microBatchesDone: heartbeat?.microBatchesDone ?? 0,

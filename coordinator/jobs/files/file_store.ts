@@ -154,7 +154,7 @@ async function sweep(folder: string, store: JobStore): Promise<void> {
   await Deno.mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER_MODE });
   await removeUnfinishedFiles(folder);
   for await (const { isFile, name } of Deno.readDir(folder)) {
-    if (isFile && store.file(name) === null) await Deno.remove(`${folder}/${name}`);
+    if (isFile && !store.hasFile(name)) await Deno.remove(`${folder}/${name}`);
   }
 }
 

@@ -89,6 +89,15 @@ Deno.test("the training file of an unfinished job cannot be deleted", () =>
     await files.delete(file.id);
   }));
 
+Deno.test("bytes whose record is of a newer release, and cannot be read, stay", () =>
+  withFiles(async (files, { folder, store }) => {
+    const kept = files.keep(await files.receive(bytes("abc")), "a", "fine-tune");
+    store.putFile({ ...kept, fieldOfTomorrow: 1 } as typeof kept);
+    await files.sweep();
+    assertEquals(store.file(kept.id), null);
+    assertEquals(await Deno.readTextFile(`${folder}/${kept.id}`), "abc");
+  }));
+
 Deno.test("bytes without a record are removed", () =>
   withFiles(async (files, { folder }) => {
     await files.receive(bytes("lost"));

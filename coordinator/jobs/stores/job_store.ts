@@ -44,6 +44,7 @@ export const checkpointRecordSchema = z.strictObject({
 });
 export type CheckpointRecord = z.output<typeof checkpointRecordSchema>;
 
+/** 0.1.0 removes the bytes of a record that it cannot read: a new field needs a new version of the database. */
 export const fileRecordSchema = z.strictObject({
   id: z.string(),
   createdAt: z.number(),
@@ -120,6 +121,8 @@ export interface JobStore {
 
   putFile(file: FileRecord): void;
   file(id: string): FileRecord | null;
+  /** Whether there is a record of it, even one that cannot be read, such as a newer release's. */
+  hasFile(id: string): boolean;
   files(query: PageQuery & { purpose: string | null }): Page<FileRecord>;
   /** Bytes of all files of an owner. */
   uploadedBytes(owner: string): number;

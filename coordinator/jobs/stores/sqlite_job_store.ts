@@ -89,7 +89,7 @@ const ofJob = (jobId: string): Condition => ({ sql: "job_id = ?", parameters: [j
 
 function fileLists(
   records: SqliteRecords,
-): Pick<JobStore, "putFile" | "file" | "files" | "uploadedBytes" | "deleteFile"> {
+): Pick<JobStore, "putFile" | "file" | "hasFile" | "files" | "uploadedBytes" | "deleteFile"> {
   return {
     putFile(file) {
       const sql = `INSERT INTO files (id, purpose, record, owner, size) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -97,6 +97,7 @@ function fileLists(
       records.write(sql, file.id, file.purpose, JSON.stringify(file), file.owner ?? null, file.size);
     },
     file: (id) => records.select(fileRecordSchema, "files", "WHERE id = ?", id)[0] ?? null,
+    hasFile: (id) => records.rows("files", "WHERE id = ?", id).length > 0,
     files: ({ purpose, ...query }) => {
       const narrow = purpose === null ? [] : [{ sql: "purpose = ?", parameters: [purpose] }];
       return records.page(fileRecordSchema, "files", narrow, query);
