@@ -12,11 +12,9 @@ import { GpuMemory } from "./gpu_memory.ts";
 import type { Kernel } from "./kernel.ts";
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
-import { inPieces, type ReadbackParts, withMapped } from "./readback.ts";
+import { type ReadbackParts, withMapped } from "./readback.ts";
+import { StagedReads } from "./staged_reads.ts";
 import type { GpuTensor } from "./tensor.ts";
-
-/** Of one wait for a reading; it exists twice for a moment. */
-const READ_BYTES = 256 * 2 ** 20;
 
 /** Of tensors in a rehearsal. */
 const NO_BUFFER = {} as GPUBuffer;
@@ -30,6 +28,7 @@ export class Gpu extends GpuMemory {
   readonly #device: GPUDevice;
   readonly #errors: ErrorScopes;
   readonly #pipelines: Pipelines;
+  readonly #stagedReads: StagedReads;
   #isClosed = false;
 
   private constructor({ device, description, isCpu, subgroupSize }: OpenedDevice, submitTargetMs?: number) {
@@ -39,6 +38,7 @@ export class Gpu extends GpuMemory {
     this.#device = device;
     this.#errors = new ErrorScopes(device);
     this.#pipelines = new Pipelines(device);
+    this.#stagedReads = new StagedReads(device);
     this.pass = new Pass(device, this.#pipelines, { isCpu, subgroupSize }, submitTargetMs);
   }
 
@@ -107,18 +107,12 @@ export class Gpu extends GpuMemory {
   }
 
   /**
-   * As `read`, of tensors that follow each other in `target`, which has their length. Large ones come in pieces, so that they are
-   * not in main memory twice.
+   * As `read`, of tensors that follow each other in `target`, which has their length. Large ones come in pieces, through memory that
+   * stays for the next reading.
    */
   async readInto(tensors: readonly GpuTensor[], target: Uint8Array): Promise<void> {
     this.pass.submit();
-    let at = 0;
-    for (const pieces of inPieces(tensors, READ_BYTES)) {
-      await withMapped(this.#readback, pieces, (bytes) => {
-        target.set(bytes, at);
-        at += bytes.length;
-      });
-    }
+    await this.#stagedReads.read(this.#readback, tensors, target);
   }
 
   /**
@@ -136,6 +130,7 @@ export class Gpu extends GpuMemory {
   close(): void {
     this.#isClosed = true;
     this.freeAll();
+    this.#stagedReads.close();
     this.pass.close();
     this.#device.destroy();
   }

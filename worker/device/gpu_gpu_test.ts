@@ -61,6 +61,24 @@ Deno.test("writes and reads round-trip odd lengths; slices stay inside", async (
   assertThrows(() => sliceTensor(tensor, "part", 256, 4), RangeError, 'tensor "odd"');
 });
 
+Deno.test("a reading of two pieces, twice: every number at its place", async () => {
+  const gpu = await testGpu();
+  const numbers = Uint32Array.from({ length: 200_001 }, (_, index) => Math.imul(index, 0x9e3779b1) >>> 0);
+  // A piece has 64 MiB: the second one begins in the last tensor.
+  const tensors = Array.from({ length: 5 }, (_, index) => gpu.allocate(`t${index}`, 14_400_000));
+  gpu.write(tensors[0]!, numbers);
+  gpu.write(tensors[4]!, new Uint32Array([...new Array(2_300_000).fill(1), ...numbers]));
+  for (let round = 0; round < 2; round++) {
+    const words = new Uint32Array(new SharedArrayBuffer(5 * 14_400_000));
+    await gpu.readInto(tensors, new Uint8Array(words.buffer));
+    const at = (tensor: number, from: number, count: number) =>
+      words.slice(tensor * 3_600_000 + from, tensor * 3_600_000 + from + count);
+    assertEquals(at(0, 0, 200_003), Uint32Array.from([...numbers, 0, 0]));
+    assertEquals(at(4, 2_299_999, 200_003), Uint32Array.from([1, ...numbers, 0]));
+  }
+  gpu.free(tensors);
+});
+
 Deno.test("writing nothing, clearing nothing and copying nothing change nothing", async () => {
   const gpu = await testGpu();
   const x = gpu.upload("x", Uint32Array.of(7));

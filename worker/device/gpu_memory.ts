@@ -4,7 +4,12 @@ import { allocationSize } from "../../shared/memory/buffer_sizes.ts";
 import type { GpuTensor } from "./tensor.ts";
 
 /** Of one call that writes; WebGPU copies it. */
-const PIECE_BYTES = 64 * 2 ** 20;
+const PIECE_BYTES = 4 * 2 ** 20;
+/**
+ * So much is written between two submits. A driver gives memory for the copies that it had before, if they are small: with 64 MiB it
+ * takes new memory from the system each time, which clears it first, and an upload takes four times as long.
+ */
+const SENT_BYTES = 16 * 2 ** 20;
 
 export class GpuMemory {
   /** The adapter's name as its driver gives it. */
@@ -79,7 +84,7 @@ export class GpuMemory {
       const piece = wholeWords(bytes.subarray(at, at + PIECE_BYTES));
       this.#device.queue.writeBuffer(tensor.buffer, tensor.byteOffset + at, piece);
       this.#waitingBytes += piece.length;
-      if (this.#waitingBytes >= PIECE_BYTES) this.#sendWrites();
+      if (this.#waitingBytes >= SENT_BYTES) this.#sendWrites();
     }
   }
 

@@ -7,7 +7,10 @@ import type { GpuTensor } from "./tensor.ts";
 export interface ReadbackParts {
   readonly device: GPUDevice;
   /** Learns from what was measured of the submits before. */
-  readonly submits: Pick<Submits, "busyMs" | "measuredBytes" | "resolve" | "learn" | "forget">;
+  readonly submits: Pick<
+    Submits,
+    "busyMs" | "measuredBytes" | "mostMeasuredBytes" | "resolve" | "learn" | "forget"
+  >;
   readonly errors: Pick<ErrorScopes, "isLost">;
   /** Throws if a command failed, naming the attempt. */
   readonly check: (attempt: string) => Promise<void>;
@@ -22,42 +25,81 @@ const LOOK_MS = 20;
 
 /** Hands `use` the bytes of all tensors, one after the other; they are valid until it returns. */
 export async function withMapped<T>(
-  { device, submits, errors, check, failureOf, watch }: ReadbackParts,
+  parts: ReadbackParts,
   tensors: readonly GpuTensor[],
   use: (bytes: Uint8Array<ArrayBuffer>) => T,
 ): Promise<T> {
-  const labels = tensors.map(({ label }) => label).join(", ");
-  const byteLength = tensors.reduce((total, { byteLength }) => total + byteLength, 0);
+  const byteLength = bytesOf(tensors);
   const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
-  const size = byteLength + submits.measuredBytes;
-  const staging = device.createBuffer({ label: `staging for ${labels}`, size, usage });
+  const size = byteLength + parts.submits.measuredBytes;
+  const staging = parts.device.createBuffer({ label: `staging for ${labelsOf(tensors)}`, size, usage });
   try {
-    const encoder = device.createCommandEncoder();
-    let at = 0;
-    for (const { buffer, byteOffset, byteLength } of tensors) {
-      encoder.copyBufferToBuffer(buffer, byteOffset, staging, at, byteLength);
-      at += byteLength;
-    }
-    submits.resolve(encoder, staging, byteLength);
-    device.queue.submit([encoder.finish()]);
-    const attempt = `Computing "${labels}"`;
-    if (watch !== null) await watchFor(submits.busyMs, device, errors, watch);
-    await check(attempt);
-    try {
-      await staging.mapAsync(GPUMapMode.READ);
-    } catch (thrown) {
-      throw await failureOf(thrown, attempt);
-    }
-    const mapped = staging.getMappedRange();
-    submits.learn(mapped.slice(byteLength), byteLength);
-    return use(new Uint8Array(mapped, 0, byteLength));
-  } catch (thrown) {
-    submits.forget();
-    throw thrown;
+    const { ready, range } = await startReading(parts, tensors, staging);
+    await ready();
+    return use(range(0, byteLength));
   } finally {
     staging.destroy();
   }
 }
+
+/** Tensors on their way through a buffer. */
+export interface Reading {
+  /** Waits until their bytes are there. */
+  ready(): Promise<void>;
+  /** A copy of some of their bytes, each of which may be taken once, before the buffer is unmapped or destroyed. */
+  range(offset: number, byteLength: number): Uint8Array<ArrayBuffer>;
+}
+
+/** Begins to read tensors through a buffer that nobody else uses: resolves when they are on their way into it. */
+export async function startReading(
+  { device, submits, errors, check, failureOf, watch }: ReadbackParts,
+  tensors: readonly GpuTensor[],
+  staging: GPUBuffer,
+): Promise<Reading> {
+  const attempt = `Computing "${labelsOf(tensors)}"`;
+  // In front, because a mapped range begins at a multiple of 8 bytes.
+  const { measuredBytes } = submits;
+  const forget = (thrown: unknown) => {
+    submits.forget();
+    return thrown;
+  };
+  try {
+    const encoder = device.createCommandEncoder();
+    let at = measuredBytes;
+    for (const { buffer, byteOffset, byteLength } of tensors) {
+      encoder.copyBufferToBuffer(buffer, byteOffset, staging, at, byteLength);
+      at += byteLength;
+    }
+    submits.resolve(encoder, staging, 0);
+    device.queue.submit([encoder.finish()]);
+    if (watch !== null) await watchFor(submits.busyMs, device, errors, watch);
+    await check(attempt);
+  } catch (thrown) {
+    throw forget(thrown);
+  }
+  // Deno waits for the GPU in this call, and sleeps in what it returns.
+  const mapping = staging.mapAsync(GPUMapMode.READ);
+  mapping.catch(() => {}); // until somebody waits for it
+  const range = (offset: number, byteLength: number) =>
+    new Uint8Array(staging.getMappedRange(measuredBytes + offset, byteLength), 0, byteLength);
+  const ready = async () => {
+    try {
+      await mapping;
+    } catch (thrown) {
+      throw forget(await failureOf(thrown, attempt));
+    }
+    const measured = measuredBytes === 0
+      ? new ArrayBuffer(0)
+      : staging.getMappedRange(0, measuredBytes).slice(0, measuredBytes);
+    submits.learn(measured, bytesOf(tensors));
+  };
+  return { ready, range };
+}
+
+export const bytesOf = (tensors: readonly GpuTensor[]): number =>
+  tensors.reduce((total, { byteLength }) => total + byteLength, 0);
+
+const labelsOf = (tensors: readonly GpuTensor[]) => tensors.map(({ label }) => label).join(", ");
 
 /**
  * Lets time pass while the GPU computes, and looks for its loss. If a device is lost while `mapAsync` waits for it, Deno ends the

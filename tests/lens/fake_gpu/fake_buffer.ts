@@ -48,8 +48,8 @@ export class FakeBuffer {
     return Promise.resolve(undefined);
   }
 
-  getMappedRange(): ArrayBuffer {
-    return this.#contents?.buffer ?? new ArrayBuffer(this.size);
+  getMappedRange(offset = 0, size = this.size - offset): ArrayBuffer {
+    return this.#contents?.buffer.slice(offset, offset + size) ?? new ArrayBuffer(size);
   }
 
   unmap(): void {}

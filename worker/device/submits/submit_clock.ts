@@ -34,6 +34,8 @@ export class SubmitClock {
     return this.#used * BYTES;
   }
 
+  readonly mostBytes = 2 * MAX_SUBMITS * BYTES;
+
   /** Marks the beginning or the end of a submit that `encoder` records. */
   mark(encoder: GPUCommandEncoder): void {
     if (this.#used === 2 * MAX_SUBMITS) return;

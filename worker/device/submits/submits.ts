@@ -81,6 +81,11 @@ export class Submits {
     return this.#clock?.byteLength ?? 0;
   }
 
+  /** The most that `resolve` copies at any time. */
+  get mostMeasuredBytes(): number {
+    return this.#clock?.mostBytes ?? 0;
+  }
+
   /** Copies what was measured to a buffer that is read next. */
   resolve(encoder: GPUCommandEncoder, target: GPUBuffer, byteOffset: number): void {
     this.#clock?.resolve(encoder, target, byteOffset);
