@@ -2,6 +2,7 @@
  * A base model on disk in Hugging Face layout: `config.json`, and `model.safetensors` or the shards that
  * `model.safetensors.index.json` lists. Opening reads all headers and finds missing tensors; tensors are read one at a time.
  */
+import type { LowRank } from "./low_rank.ts";
 import { messageOf } from "../errors.ts";
 import { invalidFile } from "../model/safetensors_header.ts";
 import type { Dtype } from "../model/safetensors_dtype.ts";
@@ -43,6 +44,8 @@ export interface Checkpoint {
   readPieces(name: string, expectedShape: readonly number[]): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** Where a linear layer's weight can be quantised from; null if it cannot, as where it is stored in NF4. Throws as `readLinear`. */
   linearPlace(name: string, outFeatures: number, inFeatures: number): StoredLinear | null;
+  /** What is taken from a linear layer's weight before it is quantised; left out: nothing, of no layer. */
+  linearStart?(name: string): Promise<LowRank | undefined> | LowRank | undefined;
   /**
    * The weight of linear layer `name` in NF4: quantised here, or as bitsandbytes stored it, with or without double quantisation.
    * @throws LoraFleetError `invalid_model` naming tensor and file

@@ -3,7 +3,7 @@
  * with random numbers (the slowest case) and for the layers of a base model, whose folder may follow.
  */
 import { openCheckpoint } from "../../shared/checkpoint/checkpoint_reader.ts";
-import { subtractStart } from "../../shared/checkpoint/merge/residual.ts";
+import { subtractStart } from "../../shared/checkpoint/low_rank.ts";
 import { adapterModules } from "../../shared/job/adapter_modules.ts";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import { modelModules } from "../../shared/model/model_tensors.ts";

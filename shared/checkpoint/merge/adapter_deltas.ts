@@ -1,4 +1,5 @@
 /** What an adapter adds to each linear layer: scale · B · A, in f32 and in the order in which PEFT computes it. */
+import type { LowRank } from "../low_rank.ts";
 import { openSafetensors } from "../safetensors.ts";
 import { LoraFleetError, quote } from "../../errors.ts";
 import { rankFunction } from "../../job/adapter_modules.ts";
@@ -7,13 +8,8 @@ import { resultLora } from "../../job/pissa.ts";
 import { invalidFile } from "../../model/safetensors_header.ts";
 
 /** LoRA of one linear layer: A [rank, in], B [out, rank]. */
-export interface LoraDelta {
-  readonly rank: number;
-  readonly scale: number;
-  readonly a: Float32Array;
-  readonly b: Float32Array;
+export interface LoraDelta extends LowRank {
   readonly outFeatures: number;
-  readonly inFeatures: number;
 }
 
 const NAME = /^base_model\.model\.(.+)\.lora_A\.weight$/;

@@ -20,7 +20,7 @@ export async function openLinears(checkpoint: Checkpoint, spec: LinearsSpec): Pr
     )
     .map(({ outFeatures: rows, inFeatures: columns }) => cachedBytes({ rows, columns, doubleQuantization }));
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
-  if (bytes === 0 || !nf4Cache || source === undefined) {
+  if (bytes === 0 || !nf4Cache || source === undefined || checkpoint.linearStart !== undefined) {
     return new LinearReader(checkpoint, { doubleQuantization, cache: null });
   }
   const opened = await openNf4Cache(nf4Cache, { source, doubleQuantization, bytes });

@@ -128,16 +128,24 @@ export class LinearReader implements Disposable {
       const bytes = cachedBytes(call.options);
       if (this.#ahead.size > 0 && this.#aheadBytes + bytes > AHEAD_BYTES) return;
       this.#waiting.shift();
-      const answer = this.#pool.run(this.#current(call));
+      const answer = this.#runIn(this.#pool, name, call);
       answer.catch(() => {}); // whoever takes it sees the error
       this.#ahead.set(name, { answer, bytes });
       this.#aheadBytes += bytes;
     }
   }
 
+  async #runIn(
+    pool: ThreadPool<LinearCall, LinearAnswer>,
+    name: string,
+    call: LinearCall,
+  ): Promise<LinearAnswer> {
+    return await pool.run(await this.#current(name, call));
+  }
+
   /** A disk that does not take one weight is not asked to take the others. */
-  #current(call: LinearCall): LinearCall {
-    return { ...call, keep: this.#seen.notKept === null };
+  async #current(name: string, call: LinearCall): Promise<LinearCall> {
+    return { ...call, start: await this.checkpoint.linearStart?.(name), keep: this.#seen.notKept === null };
   }
 
   async #take(name: string, call: LinearCall): Promise<Nf4Weights> {
@@ -155,24 +163,24 @@ export class LinearReader implements Disposable {
 
   async #answer(name: string, call: LinearCall): Promise<LinearAnswer> {
     const ahead = this.#ahead.get(name);
-    if (ahead === undefined) return this.#here(name, call);
+    if (ahead === undefined) return await this.#here(name, call);
     this.#ahead.delete(name);
     try {
       return await ahead.answer;
     } catch (thrown) {
       if (!(thrown instanceof ThreadError)) throw thrown;
       this.#threadProblem ??= messageOf(thrown);
-      return this.#here(name, call);
+      return await this.#here(name, call);
     } finally {
       this.#aheadBytes -= ahead.bytes;
       this.#fill();
     }
   }
 
-  #here(name: string, call: LinearCall): LinearAnswer {
+  async #here(name: string, call: LinearCall): Promise<LinearAnswer> {
     const at = this.#waiting.indexOf(name);
     if (at >= 0) this.#waiting.splice(at, 1);
-    return answerLinear(this.#current(call));
+    return answerLinear(await this.#current(name, call));
   }
 }
 

@@ -1,5 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { openCheckpoint } from "../../../shared/checkpoint/checkpoint_reader.ts";
+import { subtractStart } from "../../../shared/checkpoint/low_rank.ts";
+import { residualCheckpoint } from "../../../shared/checkpoint/merge/residual.ts";
+import { quantizeNf4 } from "../../../shared/checkpoint/nf4/nf4_quantise.ts";
 import { LoraFleetError } from "../../../shared/errors.ts";
 import { linearModules } from "../../../shared/model/model_tensors.ts";
 import { brokenModel, changeTensor } from "../../../tests/golden/broken_model.ts";
@@ -27,6 +30,48 @@ Deno.test("any number of threads gives the weights of the base model, in any ord
     }
     assertStringIncludes(reader.text!, threads === 1 ? "quantised, by one thread in" : "by 3 threads in");
     assertEquals(reader.warnings, []);
+  }
+});
+
+Deno.test("what a PiSSA job trains on is quantised in threads, with the bits of the whole weight's residual", async () => {
+  const rank = 2;
+  const started = modules.filter((_, index) => index % 3 !== 0);
+  const starts = new Map(started.map(({ name, outFeatures, inFeatures }, index) => {
+    const floats = (count: number) =>
+      Float32Array.from({ length: count }, (_, i) => 0.01 * Math.sin(i + index));
+    return [name, {
+      rank,
+      scale: 2,
+      a: floats(rank * inFeatures),
+      b: floats(outFeatures * rank),
+      inFeatures,
+    }];
+  }));
+  for (const threads of [1, 3]) {
+    // They become known only when somebody asks.
+    const residuals = residualCheckpoint(base, (name) => Promise.resolve(starts.get(name)));
+    using reader = new LinearReader(residuals, { doubleQuantization: true, cache: null, threads });
+    for (const module of modules) {
+      const { name, outFeatures: rows, inFeatures: columns } = module;
+      const values = await base.readTensor(`${name}.weight`, [rows, columns]);
+      const start = starts.get(name);
+      if (start !== undefined) subtractStart(values, start);
+      const expected = quantizeNf4(values, { rows, columns, doubleQuantization: true });
+      assertEquals(await read(reader, module), expected, name);
+    }
+    assertStringIncludes(
+      reader.text!,
+      `${modules.length} quantised, by ${threads === 1 ? "one thread" : "3 threads"}`,
+    );
+  }
+});
+
+Deno.test("starts that cannot be computed fail the weights that need them", async () => {
+  for (const threads of [1, 2]) {
+    const failure = new LoraFleetError("does_not_fit", "no memory for the decomposition");
+    const residuals = residualCheckpoint(base, () => Promise.reject(failure));
+    using reader = new LinearReader(residuals, { doubleQuantization: true, cache: null, threads });
+    await assertRejects(() => read(reader, modules[1]!), LoraFleetError, "no memory for the decomposition");
   }
 });
 
