@@ -5,11 +5,9 @@ import { releasesIn } from "./releases.ts";
 /** By path from the root. */
 export type Texts = ReadonlyMap<string, string>;
 
-/** Where images have the version of the last release. */
+/** Where images have the version of the last release, besides what tests/clients/helm.sh renders. */
 const IMAGES: readonly string[] = [
   "deploy/kubernetes/chart/values.yaml",
-  "deploy/kubernetes/lorafleet.yaml",
-  "deploy/kubernetes/testing/branches.yaml",
   "docs/kubernetes.md",
   "docs/tutorial.md",
 ];

@@ -27,7 +27,7 @@ Deno.test("a release and the commit after it: one row more, a heading with the d
     new RegExp(`## Unreleased\n\n## ${next} \\(2027-01-31\\)\n\n- Some`),
   );
   const images = [...release.values()].join("\n").match(/lorafleet-(coordinator|worker):\d[\w.-]*/g)!;
-  assert(images.length > 8 && images.every((image) => image.endsWith(`:${next}`)), images.join());
+  assert(images.length > 4 && images.every((image) => image.endsWith(`:${next}`)), images.join());
   const rows = releasesIn(between.get("docs/releases.md")!);
   const [first, ...others] = releasesIn(release.get("docs/releases.md")!);
   assertEquals([first, others], [{ ...rows[0], version: next, date: "2027-01-31" }, rows.slice(1)]);

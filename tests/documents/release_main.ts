@@ -45,12 +45,11 @@ async function main(args: readonly string[]): Promise<string> {
   for (const [path, text] of edited) {
     if (text !== texts.get(path)) await Deno.writeTextFile(join(root, path), text);
   }
-  const tag = `git tag -a v${version} -m "lorafleet ${version}"`;
+  const check = "deno fmt, deno task ok";
   return isAfter
-    ? `${
-      versionOf(texts)
-    } has its commit in docs/releases.md: deno fmt, deno task ok, git commit, git push --follow-tags`
-    : `deno fmt, deno task ok, git commit -am "Release ${version}", ${tag}, deno task release --next <version>`;
+    ? `docs/releases.md has the commit of ${versionOf(texts)}; ${check}, git commit, git push --follow-tags`
+    : `tests/clients/helm.sh renders the chart; ${check}, git commit -am "Release ${version}", ` +
+      `git tag -a v${version} -m "lorafleet ${version}", deno task release --next <version>`;
 }
 
 try {
