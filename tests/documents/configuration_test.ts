@@ -17,7 +17,7 @@ import { walkFiles } from "./walk_files.ts";
 
 /** Tasks for people who change lorafleet; their help is the comment at the head of their file. */
 const DEVELOPERS =
-  /^(ok|test|test:.*|bench|bench:.*|sim|soak:.*|ratchet|fields|metrics|limits|configuration|lens)$/;
+  /^(ok|test|test:.*|bench|bench:.*|sim|soak:.*|ratchet|release|fields|metrics|limits|configuration|lens)$/;
 
 const read = await variablesRead();
 const textOf = (path: string) => Deno.readTextFile(join(root, path));

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { dirname, fromFileUrl, join } from "@std/path";
 import { openAccessStore } from "../../coordinator/access/access_store.ts";
 import { JOB_MIGRATIONS, SCHEMA_VERSION } from "../../coordinator/jobs/stores/job_database.ts";
+import { fileRecordSchema } from "../../coordinator/jobs/stores/job_store.ts";
 import { openSqliteJobStore } from "../../coordinator/jobs/stores/sqlite_job_store.ts";
 import { migrate, versionOf } from "../../coordinator/storage/migrations.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
@@ -90,6 +91,14 @@ Deno.test("what a newer lorafleet wrote is refused, and stays as it is", () =>
       assertEquals((await Deno.readFile(path)).length, before.length);
     }
   }));
+
+Deno.test("uploads have the fields of 0.1.0, which removes what it cannot read when somebody goes back to it", () => {
+  // A field more needs a new version of the database, which 0.1.0 refuses as a whole.
+  if (SCHEMA_VERSION > 2) return;
+  assertEquals(Object.keys(fileRecordSchema.shape), [
+    ...["id", "createdAt", "filename", "purpose", "size", "sha256", "artifact", "expiresAt", "owner"],
+  ]);
+});
 
 Deno.test("a migration that fails half-way has not happened, and is done again", () =>
   withLayout(1, (folder) => {
