@@ -3,9 +3,7 @@
  * did meanwhile. SIGUSR2 ends it and writes a `GapReport` to $LORAFLEET_GAPS. Linux alone: /proc says how long the thread ran, and
  * how long it waited for a core.
  */
-import process from "node:process";
 import { Session } from "node:inspector";
-import { systemClock } from "../../../shared/clock.ts";
 import { type Profile, stacksWithin } from "./gap_stacks.ts";
 
 const TICK_MS = 5;
@@ -14,7 +12,7 @@ const GAP_MS = 15;
 const SAMPLE_US = 1000;
 
 export interface Gap {
-  /** On the clock that all processes of this machine share, in milliseconds. */
+  /** When it began, as `machineMs` */
   readonly at: number;
   readonly ms: number;
   /** Of it: the thread computed; it waited for a core; the rest it slept, such as for a disk. */
@@ -29,15 +27,20 @@ export interface GapReport {
   readonly gaps: readonly Gap[];
 }
 
-/** Milliseconds on the machine's monotonic clock. */
+/** Milliseconds on a clock that all processes of the machine share, to a fraction. */
 export function machineMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
+  return performance.timeOrigin + performance.now();
 }
 
 /** Milliseconds that this thread has run and waited for a core so far. */
 function scheduled(): readonly [number, number] {
   const [ran, waited] = Deno.readTextFileSync("/proc/thread-self/schedstat").split(" ").map(Number);
   return [ran! / 1e6, waited! / 1e6];
+}
+
+/** Does not keep the process alive: the program begins only when nothing is left to do before it. */
+function tick(): Promise<void> {
+  return new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, TICK_MS)));
 }
 
 function post<T>(session: Session, method: string, params: object = {}): Promise<T> {
@@ -55,13 +58,14 @@ async function record(path: string): Promise<void> {
   await post(session, "Profiler.enable");
   await post(session, "Profiler.setSamplingInterval", { interval: SAMPLE_US });
   await post(session, "Profiler.start");
+  const profiledFrom = machineMs();
   let isOver = false;
   Deno.addSignalListener("SIGUSR2", () => isOver = true);
   const gaps: Omit<Gap, "stacks">[] = [];
   let ticks = 0;
   while (!isOver) {
     const [before, [ran, waited]] = [machineMs(), scheduled()];
-    await systemClock.sleep(TICK_MS);
+    await tick();
     ticks++;
     const ms = machineMs() - before - TICK_MS;
     if (ms < GAP_MS) continue;
@@ -69,13 +73,11 @@ async function record(path: string): Promise<void> {
     gaps.push({ at: before, ms, ranMs: ranNow - ran, waitedMs: waitedNow - waited });
   }
   const { profile } = await post<{ profile: Profile }>(session, "Profiler.stop");
-  const report: GapReport = {
-    ticks,
-    gaps: gaps.map((gap) => ({
-      ...gap,
-      stacks: stacksWithin(profile, gap.at * 1000, (gap.at + gap.ms + TICK_MS) * 1000),
-    })),
-  };
+  // V8 has a clock of its own.
+  const onItsClock = (ms: number) => profile.startTime + 1000 * (ms - profiledFrom);
+  const stacksOf = ({ at, ms }: Omit<Gap, "stacks">) =>
+    stacksWithin(profile, onItsClock(at), onItsClock(at + ms + TICK_MS));
+  const report: GapReport = { ticks, gaps: gaps.map((gap) => ({ ...gap, stacks: stacksOf(gap) })) };
   await Deno.writeTextFile(`${path}.part`, JSON.stringify(report));
   await Deno.rename(`${path}.part`, path);
 }

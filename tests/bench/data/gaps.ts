@@ -10,7 +10,7 @@ export interface Phase {
   readonly to: number;
 }
 
-/** Gaps that are told one by one. */
+/** Gaps of which so much was the coordinator's own are told one by one. */
 const TOLD_MS = 20;
 const MOST_TOLD = 12;
 
@@ -20,7 +20,8 @@ export function withRecorder(folder: string) {
   const script = new URL("gap_recorder.ts", import.meta.url).href;
   return {
     env: { LORAFLEET_GAPS: path },
-    runArgs: ["--preload", script],
+    // The profiler and /proc's files about threads are beyond what the coordinator may.
+    runArgs: ["-A", "--preload", script],
     async report(coordinator: CoordinatorChild): Promise<GapReport> {
       coordinator.kill("SIGUSR2");
       const text = () => Deno.readTextFile(path).catch(() => null);
@@ -30,26 +31,33 @@ export function withRecorder(folder: string) {
   };
 }
 
-const total = (gaps: readonly Gap[], value: (gap: Gap) => number) =>
-  gaps.reduce((sum, gap) => sum + value(gap), 0);
+/** What the coordinator itself did: without the time in which it could have run, had there been a core. */
+const ownMs = ({ ms, waitedMs }: Gap) => Math.max(0, ms - waitedMs);
 
 /** Each phase's longest gap and how many there were, then the longest ones with where they came from. */
 export function tellGaps({ gaps, ticks }: GapReport, phases: readonly Phase[]): void {
-  const within = ({ from, to }: Phase) => gaps.filter(({ at }) => at >= from && at < to);
-  console.log(`gaps of the event loop, of ${ticks} looks at it             longest ms  above 20, 50 ms`);
-  for (const phase of phases) {
-    const found = within(phase);
-    const above = (ms: number) => String(found.filter((gap) => gap.ms > ms).length);
-    const longest = found.reduce((longest, { ms }) => Math.max(longest, ms), 0);
+  const head = [
+    "longest ms",
+    "above 20",
+    "above 50",
+    "longest without waiting for a core",
+    "above 20",
+    "above 50",
+  ];
+  console.log(`${`gaps of the event loop (${ticks} looks at it)`.padEnd(40)}  ${head.join("  ")}`);
+  for (const { name, from, to } of phases) {
+    const within = gaps.filter(({ at }) => at >= from && at < to);
+    const cells = [(gap: Gap) => gap.ms, ownMs].flatMap((msOf) => {
+      const times = within.map(msOf);
+      const above = (ms: number) => String(times.filter((time) => time > ms).length);
+      return [Math.max(0, ...times).toFixed(1), above(20), above(50)];
+    });
     console.log(
-      `  ${phase.name.padEnd(45)}${
-        found.length === 0 ? "<15".padStart(10) : longest.toFixed(1).padStart(10)
-      }` +
-        `${above(20).padStart(10)}${above(50).padStart(4)}`,
+      `  ${name.padEnd(38)}  ${cells.map((cell, at) => cell.padStart(head[at]!.length)).join("  ")}`,
     );
   }
-  const told = gaps.filter(({ ms }) => ms > TOLD_MS).toSorted((a, b) => b.ms - a.ms).slice(0, MOST_TOLD);
-  for (const gap of told) {
+  const told = gaps.filter((gap) => ownMs(gap) > TOLD_MS).toSorted((a, b) => ownMs(b) - ownMs(a));
+  for (const gap of told.slice(0, MOST_TOLD)) {
     const { at, ms, ranMs, waitedMs, stacks } = gap;
     const phase = phases.findLast(({ from }) => at >= from);
     console.log(
@@ -59,11 +67,5 @@ export function tellGaps({ gaps, ticks }: GapReport, phases: readonly Phase[]): 
         } s after its beginning`,
     );
     for (const stack of stacks) console.log(`      ${stack}`);
-  }
-  const [ran, waited] = [total(told, ({ ranMs }) => ranMs), total(told, ({ waitedMs }) => waitedMs)];
-  if (told.length > 0) {
-    console.log(
-      `  of these: computed ${ran.toFixed(0)} ms, waited for a core ${waited.toFixed(0)} ms`,
-    );
   }
 }
