@@ -12,8 +12,11 @@ const POLL_INTERVAL_MS = 200;
 export const repositoryRoot = dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 
 /** `deno run` with one of the permission sets of deno.json, as the tasks do. */
-export function runWith(permissions: "coordinator" | "worker" | "evaluate"): readonly string[] {
-  return ["run", "-q", "--no-prompt", "--config", join(repositoryRoot, "deno.json"), `-P=${permissions}`];
+export function runWith(
+  permissions: "coordinator" | "worker" | "evaluate",
+  checkout = repositoryRoot,
+): readonly string[] {
+  return ["run", "-q", "--no-prompt", "--config", join(checkout, "deno.json"), `-P=${permissions}`];
 }
 
 /** For a worker or an evaluation, on a machine that may have no GPU. */
@@ -44,6 +47,8 @@ interface FleetRequest {
   /** Compute on the CPU although the machine has a GPU. */
   readonly ignoreGpu: boolean;
   readonly signal: AbortSignal;
+  /** Whose coordinator and workers start. Default: this repository's. */
+  readonly checkout?: string;
   /** Called when a worker is lost and others are left. */
   readonly onWorkerLost: (message: string) => void;
 }
@@ -52,26 +57,27 @@ interface FleetRequest {
 export async function startCoordinator(
   children: Children,
   env: Record<string, string>,
-  { dataFolder, modelRoot, areWorkersGone = false }: Pick<
+  { dataFolder, modelRoot, areWorkersGone = false, checkout = repositoryRoot }: Pick<
     FleetRequest,
-    "dataFolder" | "modelRoot" | "areWorkersGone"
+    "dataFolder" | "modelRoot" | "areWorkersGone" | "checkout"
   >,
 ): Promise<{ readonly coordinator: Child; readonly joinUrl: string }> {
   const roots = modelRoot === null ? [] : ["--model-roots", modelRoot];
   const grace = areWorkersGone ? ["--state-grace-s", "0"] : [];
   const args = ["--port", "0", "--data-folder", dataFolder, ...roots, ...grace];
-  const script = join(repositoryRoot, "coordinator/main.ts");
-  const coordinator = children.start("coordinator", [...runWith("coordinator"), script, ...args], env);
+  const script = join(checkout, "coordinator/main.ts");
+  const command = [...runWith("coordinator", checkout), script, ...args];
+  const coordinator = children.start("coordinator", command, env);
   const [, joinUrl] = await coordinator.match(/--join\s+(https?:\/\/\S+)/, START_TIMEOUT_MS);
   return { coordinator, joinUrl: joinUrl! };
 }
 
 /** Starts everything and waits until all workers have joined. */
 export async function startFleet(request: FleetRequest): Promise<Fleet> {
-  const { children, clock, env, workerCount, ignoreGpu, signal } = request;
+  const { children, clock, env, workerCount, ignoreGpu, signal, checkout = repositoryRoot } = request;
   const { coordinator, joinUrl } = await startCoordinator(children, env, request);
-  const script = join(repositoryRoot, "worker/main.ts");
-  const args = [...runWith("worker"), script, "--join", joinUrl, ...cpuOptions(ignoreGpu)];
+  const script = join(checkout, "worker/main.ts");
+  const args = [...runWith("worker", checkout), script, "--join", joinUrl, ...cpuOptions(ignoreGpu)];
   const workers = Array.from(
     { length: workerCount },
     (_, index) => children.start(`worker-${index + 1}`, args, env),

@@ -1,29 +1,16 @@
 /** Checks a folder's tokenizer before there is any text to tokenise. */
-import { join } from "@std/path";
-import { LoraFleetError, messageOf } from "../../errors.ts";
 import { checkParts } from "./pipeline.ts";
-import { noTokenizer, readFilesBeside, readTokenizerJson } from "./files/tokenizer_files.ts";
+import { readFilesBeside, readTokenizerOutline } from "./files/tokenizer_files.ts";
 
 /**
- * Parsing takes about 10 ms per MiB and blocks all requests. A larger tokenizer.json than this, Llama 3's among
- * them, is checked when the data is prepared.
+ * Of tokenizer.json besides vocabulary and merges: parsing takes about 10 ms per MiB and blocks all requests. With more, such as
+ * the thousands of added tokens of Gemma 3, the tokenizer is checked when the data is prepared; so are vocabulary and merges.
  */
-const MAX_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES = 2 ** 20;
 
 /** Throws a `LoraFleetError` with code `invalid_model` that names the file that is missing, damaged or not supported. */
 export async function checkTokenizer(folder: string): Promise<void> {
   await readFilesBeside(folder);
-  if (await sizeOfTokenizer(folder) <= MAX_BYTES) checkParts(await readTokenizerJson(folder));
-}
-
-async function sizeOfTokenizer(folder: string): Promise<number> {
-  try {
-    return (await Deno.stat(join(folder, "tokenizer.json"))).size;
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) throw noTokenizer(folder);
-    throw new LoraFleetError("invalid_model", `cannot read tokenizer.json: ${messageOf(cause)}`, {
-      param: "tokenizer.json",
-      cause,
-    });
-  }
+  const outline = await readTokenizerOutline(folder, MAX_BYTES);
+  if (outline !== null) checkParts(outline);
 }

@@ -46,3 +46,16 @@ for (const [name, [file, text, words]] of Object.entries(unreadable)) {
       assertEquals([error.code, error.param], ["invalid_model", file]);
     }));
 }
+
+Deno.test("a vocabulary of any size keeps neither what is wrong beside it nor a cut file from being seen", async () => {
+  const vocab = Object.fromEntries(Array.from({ length: 300_000 }, (_, id) => [`token {" ${id}`, id]));
+  const large = (changes: object) => other({ model: { type: "BPE", vocab, merges: [] }, ...changes });
+  await withFiles({ "tokenizer.json": large({}) }, checkTokenizer);
+  const odd = large({ decoder: { type: "Odd" } });
+  await withFiles({ "tokenizer.json": odd }, async (folder) => {
+    await assertRejects(() => checkTokenizer(folder), LoraFleetError, 'the decoder "Odd"');
+  });
+  await withFiles({ "tokenizer.json": odd.slice(0, odd.length / 2) }, async (folder) => {
+    await assertRejects(() => checkTokenizer(folder), LoraFleetError, "tokenizer.json is not JSON");
+  });
+});

@@ -5,6 +5,7 @@
  *     deno task bench:data --model <folder> --texts <folder> --python <python with tokenizers>
  *                          [--mb 120] [--prepare-mb 1000] [--threads 1,2] [--rounds 3]
  *                          [--only tokenise,threads,prepare]
+ *                          [--gaps] with prepare: when the coordinator's event loop stood still, and in which function (Linux)
  *
  * `--texts` holds the texts that the rows are made of, such as Python's site-packages.
  */
@@ -72,6 +73,7 @@ if (import.meta.main) {
       ...{ mb: { type: "string", default: "120" }, "prepare-mb": { type: "string", default: "1000" } },
       ...{ threads: { type: "string", default: "1,2" }, rounds: { type: "string", default: "3" } },
       only: { type: "string", default: "tokenise,threads,prepare" },
+      gaps: { type: "boolean", default: false },
     },
   });
   const { model, texts, python, only } = values;
@@ -101,6 +103,7 @@ if (import.meta.main) {
           dirname(resolve(model)),
           basename(model),
           count,
+          values.gaps,
         );
       }
     }

@@ -2,11 +2,14 @@
  * A coordinator that prepares a large file and trains on it with a worker that computes next to nothing, watched: time, memory of
  * both processes, answers of /healthz.
  */
+import { dirname } from "@std/path";
 import { toText } from "@std/streams";
 import { systemClock } from "../../../shared/clock.ts";
 import { jobOf, startCoordinatorChild, until } from "../../integration/coordinator_child.ts";
 import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
 import { quantile } from "../statistics.ts";
+import { machineMs } from "./gap_recorder.ts";
+import { type Phase, tellGaps, withRecorder } from "./gaps.ts";
 
 const PART_BYTES = 32 * 2 ** 20;
 /** What the coordinator does with the rows after the preparation is watched as long, and as long what it does without a job. */
@@ -23,16 +26,17 @@ export async function prepareLargeFile(
   modelRoot: string,
   model: string,
   threads: number,
+  looksForGaps: boolean,
 ): Promise<void> {
   await using ended = new AsyncDisposableStack();
-  await using coordinator = startCoordinatorChild(dataFolder, [
-    "--model-roots",
-    modelRoot,
-    "--max-upload-mib",
-    "4096",
-    "--preparation-threads",
-    String(threads),
-  ]);
+  const recorder = withRecorder(dirname(dataFolder));
+  const args = [
+    ...["--model-roots", modelRoot, "--max-upload-mib", "4096"],
+    ...["--preparation-threads", String(threads)],
+  ];
+  await using coordinator = looksForGaps
+    ? startCoordinatorChild(dataFolder, args, recorder.env, recorder.runArgs)
+    : startCoordinatorChild(dataFolder, args);
   const joinUrl = await coordinator.joinUrl();
   const api = coordinator.api();
   const watch = startWatch(api, coordinator.pid);
@@ -82,6 +86,7 @@ export async function prepareLargeFile(
     console.log(`  ${message}`);
   }
   await watch.end();
+  if (looksForGaps) tellGaps(await recorder.report(coordinator), watch.phases);
 }
 
 async function upload(api: string, path: string, bytes: number): Promise<string> {
@@ -119,17 +124,21 @@ function startWatch(api: string, pid: number) {
       "".padEnd(24)
     }  seconds    MB/s   asked   /healthz ms: p50, p95, p99.9, max; over 100 ms      MB at most: coordinator, preparation`,
   );
+  const phases: Phase[] = [];
   return {
+    phases,
     async during<T>(name: string, bytes: number | null, work: () => Promise<T>): Promise<T> {
       const peaks = { coordinator: 0, preparation: 0 };
       const over = new AbortController();
       const watching = watchMemory(pid, peaks, over.signal);
       probe.postMessage(new URL("/healthz", api).href);
-      const startedAt = performance.now();
+      const from = machineMs();
       try {
         return await work();
       } finally {
-        const seconds = (performance.now() - startedAt) / 1000;
+        const to = machineMs();
+        phases.push({ name, from, to });
+        const seconds = (to - from) / 1000;
         over.abort();
         await watching;
         const times = await new Promise<number[]>((resolve) => {

@@ -1,8 +1,9 @@
 /** Runs of the demo's job with one thing changed, to compare loss and bytes. */
 import { dirname, join } from "@std/path";
 import type { Job, JobEvent } from "../../../deploy/client/api_client.ts";
+import { downloadAdapter, sha256Hex } from "../../../deploy/client/result_files.ts";
 import { Children } from "../../../deploy/machine/children.ts";
-import { evaluate } from "../../../deploy/machine/evaluation.ts";
+import { evaluate, type Score } from "../../../deploy/machine/evaluation.ts";
 import { repositoryRoot, startFleet } from "../../../deploy/machine/fleet.ts";
 import { type DemoOptions, jobRequest, maxNewTokens } from "../../../deploy/demo/options.ts";
 import { systemClock } from "../../../shared/clock.ts";
@@ -50,7 +51,11 @@ interface Machine {
 }
 
 /** Starts a fleet for as long as the body runs. */
-async function withFleet<T>(options: DemoOptions, body: (machine: Machine) => Promise<T>): Promise<T> {
+async function withFleet<T>(
+  options: DemoOptions,
+  body: (machine: Machine) => Promise<T>,
+  checkout = repositoryRoot,
+): Promise<T> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-bench-" });
   const logFolder = join(folder, "logs");
   await Deno.mkdir(logFolder);
@@ -62,7 +67,7 @@ async function withFleet<T>(options: DemoOptions, body: (machine: Machine) => Pr
       ...{ children, env, clock: systemClock, signal: stopper.signal, workerCount: options.workerCount },
       dataFolder: join(folder, "coordinator"),
       modelRoot: dirname(options.modelFolder),
-      ignoreGpu: options.ignoreGpu,
+      ...{ ignoreGpu: options.ignoreGpu, checkout },
       onWorkerLost: (message) => console.error(message),
     });
     return await body({ fleet, folder, children, env });
@@ -98,23 +103,56 @@ async function runJob(
   return { job: await api.job(id), losses, gradientBytes };
 }
 
-/** Trains once and gives each of the job's events as it comes. */
-export async function eventsOf(
+export interface Watched {
+  readonly job: Job;
+  /** SHA-256 of adapter_model.safetensors; null if the job has not succeeded. */
+  readonly adapterSha256: string | null;
+  /** Null without held-out rows, or if the job has not succeeded. */
+  readonly score: Score | null;
+}
+
+/**
+ * Trains once and gives each of the job's events as it comes. The held-out rows of `options` are scored by this repository's
+ * code, whosever trained.
+ * @param checkout whose coordinator and workers train
+ */
+export async function watchRun(
   { change, training }: Run,
   options: DemoOptions,
   onEvent: (event: JobEvent) => void,
-): Promise<Job> {
-  return await withFleet(options, async ({ fleet }) => {
-    const { api } = fleet;
+  checkout?: string,
+): Promise<Watched> {
+  return await withFleet(options, async (machine) => {
+    const { api } = machine.fleet;
     const file = await api.uploadDataset(options.datasetPath, "train.jsonl");
     const request = jobRequest(options, file.id);
     const merged = { ...request["training"] as object, ...training };
     const { id } = await api.createJob({ ...request, training: merged, ...change });
     for await (const event of api.events(id)) onEvent(event);
     const job = await api.job(id);
-    await fleet.stop();
-    return job;
-  });
+    if (job.status !== "succeeded") return { job, adapterSha256: null, score: null };
+    const adapter = await downloadAdapter(api, job);
+    await machine.fleet.stop();
+    const adapterSha256 = await sha256Hex(adapter.get("adapter_model.safetensors")!);
+    const isScored = options.evalDatasetPath !== null;
+    return { job, adapterSha256, score: isScored ? await scoreOf(adapter, options, machine) : null };
+  }, checkout);
+}
+
+async function scoreOf(
+  adapter: ReadonlyMap<string, Uint8Array>,
+  options: DemoOptions,
+  { folder, children, env }: Machine,
+): Promise<Score> {
+  const adapterFolder = join(folder, "adapter");
+  await Deno.mkdir(adapterFolder);
+  for (const [name, bytes] of adapter) await Deno.writeFile(join(adapterFolder, name), bytes);
+  return await evaluate(children, {
+    ...{ name: "evaluate", script: join(repositoryRoot, "worker/evaluate/main.ts"), adapterFolder },
+    ...{ modelFolder: options.modelFolder, datasetPath: options.evalDatasetPath! },
+    ...{ maxNewTokens: maxNewTokens(options), ignoreGpu: options.ignoreGpu },
+    resultPath: join(folder, "score.json"),
+  }, env);
 }
 
 /** The losses of several runs on one fleet, each until its end, whatever that is. */
@@ -144,29 +182,15 @@ export async function train(
   training: Record<string, unknown> = {},
 ): Promise<Trained> {
   const { name } = run;
-  return await withFleet(options, async ({ fleet, folder, children, env }) => {
-    const { api } = fleet;
+  return await withFleet(options, async (machine) => {
+    const { fleet } = machine;
     const { job, losses, gradientBytes } = await runJob(fleet, run, options, training);
     if (job.status !== "succeeded") {
       throw new Error(`training ${name} failed: the job ended as ${job.status}: ${job.error?.message}`);
     }
-    const adapterFolder = join(folder, "adapter");
-    await Deno.mkdir(adapterFolder);
-    for (const stored of await Promise.all(job.result_files.map((result) => api.describeFile(result)))) {
-      const path = join(adapterFolder, stored.filename.split("/").at(-1)!);
-      await Deno.writeFile(path, await api.downloadFile(stored.id));
-    }
+    const adapter = await downloadAdapter(fleet.api, job);
     await fleet.stop();
-    const score = await evaluate(children, {
-      name: "evaluate",
-      script: join(repositoryRoot, "worker/evaluate/main.ts"),
-      modelFolder: options.modelFolder,
-      adapterFolder,
-      datasetPath: options.evalDatasetPath!,
-      maxNewTokens: maxNewTokens(options),
-      resultPath: join(folder, "score.json"),
-      ignoreGpu: options.ignoreGpu,
-    }, env);
+    const score = await scoreOf(adapter, options, machine);
     const heldOut = { heldOutLoss: score.eval_loss ?? NaN, exactMatch: score.exact_match };
     return { name, gpuNames: fleet.gpuNames, losses, gradientBytes, ...heldOut };
   });

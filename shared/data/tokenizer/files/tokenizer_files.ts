@@ -1,8 +1,13 @@
 /** A tokenizer's files in a folder of Hugging Face layout, parsed: what of them decides about token ids. */
+import { setImmediate } from "node:timers";
 import { join } from "@std/path";
 import { z } from "zod";
 import { LoraFleetError, messageOf } from "../../../errors.ts";
+import { readOutline } from "./json_outline.ts";
 import { type ChatTemplates, readChatTemplates } from "./named_templates.ts";
+
+/** Looked through at once: less than a millisecond. */
+const PIECE_BYTES = 2 ** 16;
 
 const addedTokenFields = {
   content: z.string(),
@@ -92,6 +97,33 @@ export async function readTokenizerJson(folder: string): Promise<TokenizerJson> 
   return tokenizer;
 }
 
+/**
+ * tokenizer.json with an empty vocabulary and empty merges if they are large, read without keeping others waiting. Throws as
+ * `readTokenizerFiles`; null if more than `maxBytes` are left of it.
+ */
+export async function readTokenizerOutline(folder: string, maxBytes: number): Promise<TokenizerJson | null> {
+  const name = "tokenizer.json";
+  try {
+    using file = await Deno.open(join(folder, name));
+    const outline = await readOutline(piecesOf(file), maxBytes);
+    return outline === null ? null : parseJson(outline, tokenizerSchema, name);
+  } catch (thrown) {
+    if (thrown instanceof LoraFleetError) throw thrown;
+    if (thrown instanceof Deno.errors.NotFound) throw noTokenizer(folder);
+    throw unreadable(name, thrown);
+  }
+}
+
+/** All in one buffer: each is used up before the next is read. */
+async function* piecesOf(file: Deno.FsFile): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(PIECE_BYTES);
+  for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
+    yield buffer.subarray(0, count);
+    // What the system has in memory is read at once, in the same turn of the event loop.
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+  }
+}
+
 /** Whether a plan can know rows and tokens. */
 export async function hasTokenizer(folder: string): Promise<boolean> {
   return await Deno.stat(join(folder, "tokenizer.json")).then(() => true, () => false);
@@ -129,7 +161,10 @@ export function parseTokenizerJson(value: unknown): TokenizerJson {
 
 async function readJson<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | null> {
   const text = await readText(folder, name);
-  if (text === null) return null;
+  return text === null ? null : parseJson(text, schema, name);
+}
+
+function parseJson<T>(text: string, schema: z.ZodType<T>, name: string): T {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -158,9 +193,11 @@ async function readText(folder: string, name: string): Promise<string | null> {
     return await Deno.readTextFile(join(folder, name));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
-    throw new LoraFleetError("invalid_model", `cannot read ${name}: ${messageOf(error)}`, {
-      param: name,
-      cause: error,
-    });
+    throw unreadable(name, error);
   }
+}
+
+function unreadable(name: string, cause: unknown): LoraFleetError {
+  const message = `cannot read ${name}: ${messageOf(cause)}`;
+  return new LoraFleetError("invalid_model", message, { param: name, cause });
 }
