@@ -52,6 +52,11 @@ export class Submits {
     return this.#pacer.isDue(kernel, flops);
   }
 
+  /** As `SubmitPacer.piecesOf`. */
+  piecesOf(kernel: string, flops: number): number {
+    return this.#pacer.piecesOf(kernel, flops);
+  }
+
   /** A dispatch was recorded. */
   add(kernel: string, flops: number): void {
     this.#pacer.add(kernel, flops);
