@@ -62,13 +62,25 @@ export class TimedDevice {
     };
     const pipelineTwin = (descriptor: GPUComputePipelineDescriptor) => {
       const module = twins.get(descriptor.compute.module) as unknown as GPUShaderModule;
-      return fake.createComputePipeline({ ...descriptor, compute: { ...descriptor.compute, module } });
+      const layout = twins.get(descriptor.layout as GPUPipelineLayout) as unknown as GPUPipelineLayout;
+      return fake.createComputePipeline({
+        ...descriptor,
+        layout,
+        compute: { ...descriptor.compute, module },
+      });
     };
     return {
       createBuffer: (descriptor: GPUBufferDescriptor) =>
         withTwin(real.createBuffer(descriptor), fake.createBuffer(descriptor)),
       createBindGroupLayout: (descriptor: GPUBindGroupLayoutDescriptor) =>
         withTwin(real.createBindGroupLayout(descriptor), fake.createBindGroupLayout(descriptor)),
+      createPipelineLayout: (descriptor: GPUPipelineLayoutDescriptor) => {
+        const bindGroupLayouts = [...descriptor.bindGroupLayouts].map((layout) => twins.get(layout!));
+        return withTwin(
+          real.createPipelineLayout(descriptor),
+          fake.createPipelineLayout({ bindGroupLayouts } as unknown as GPUPipelineLayoutDescriptor),
+        );
+      },
       createShaderModule: (descriptor: GPUShaderModuleDescriptor) =>
         withTwin(real.createShaderModule(descriptor), fake.createShaderModule(descriptor)),
       createComputePipeline: (descriptor: GPUComputePipelineDescriptor) =>
