@@ -25,12 +25,11 @@ export function assertFits(
 ): void {
   const { largest } = plan;
   if (largest.bytes > maxTensorBytes) {
+    const [needed, most] = toldApart(largest.bytes, maxTensorBytes);
     throw new LoraFleetError(
       "does_not_fit",
-      `Planning memory failed: buffer "${largest.name}" needs ${
-        formatBytes(largest.bytes)
-      }, and ${device} binds at most ` +
-        `${formatBytes(maxTensorBytes)} at once. To make it smaller, ${largest.advice}.`,
+      `Planning memory failed: buffer "${largest.name}" needs ${needed}, and ${device} binds at most ${most} at once. ` +
+        `To make it smaller, ${largest.advice}.`,
     );
   }
   if (budgetBytes !== null && plan.totalBytes > budgetBytes) {
@@ -41,6 +40,12 @@ export function assertFits(
       } for it. ${adviceFor(plan, budgetBytes)}\n${formatPlan(plan)}`,
     );
   }
+}
+
+/** Two sizes; in bytes, if they would read the same. */
+function toldApart(...sizes: readonly [number, number]): string[] {
+  const [one, other] = sizes.map(formatBytes);
+  return one === other ? sizes.map((bytes) => `${bytes} bytes`) : [one!, other!];
 }
 
 /** Advice on the largest part, or on the largest other part if that is the base model, which nothing shrinks. */

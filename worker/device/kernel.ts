@@ -22,7 +22,22 @@ export interface Kernel<
   readonly bindings: B;
   /** Complete WGSL with the entry point `main`. */
   readonly wgsl: string;
+  /**
+   * Whether the grid can be dispatched in parts: its source takes `group_of(part)` for its workgroup, so that each workgroup computes
+   * the same in any part.
+   */
+  readonly isDivisible: boolean;
 }
+
+/** The first workgroup of a part of a grid, behind a divisible kernel's own params. */
+export const PART_PARAMS = { firstGroupX: "u32", firstGroupY: "u32" } as const satisfies Record<
+  string,
+  ParamType
+>;
+
+const GROUP_OF = `
+/** The workgroup in the whole grid, of one in the part that is dispatched. */
+fn group_of(part: vec3u) -> vec3u { return part + vec3u(params.firstGroupX, params.firstGroupY, 0u); }`;
 
 /** A kernel's params and the tensors for its bindings, by their names. */
 export type KernelArguments<K extends Kernel> =
@@ -30,7 +45,8 @@ export type KernelArguments<K extends Kernel> =
   & Tensors<keyof K["bindings"]>;
 
 /**
- * Declares a kernel.
+ * Declares a kernel. One whose source calls `group_of` (see `Kernel.isDivisible`) must not ask for the number of workgroups, which would be
+ * that of a part.
  * @param constants become WGSL `const`s and template variables (see template.ts); they are part of the label
  */
 export function defineKernel<
@@ -45,7 +61,15 @@ export function defineKernel<
 }): Kernel<P, B> {
   const { params, bindings, constants = {} } = definition;
   const variant = Object.entries(constants).map(([name, value]) => `${name}=${value}`).join(",");
-  const members = Object.entries(params).map(([name, type]) => `  ${name}: ${type},`);
+  const isDivisible = definition.source.includes("group_of(");
+  if (isDivisible && definition.source.includes("num_workgroups")) {
+    throw new RangeError(
+      `kernel "${definition.label}" takes group_of, and num_workgroups, which is that of a part`,
+    );
+  }
+  const members = Object.entries({ ...params, ...isDivisible && PART_PARAMS }).map(([name, type]) =>
+    `  ${name}: ${type},`
+  );
   const declarations = Object.entries(bindings).map(([name, binding], index) => {
     const [access, ...type] = binding.split(" ");
     return `@group(1) @binding(${index}) var<storage, ${access}> ${name}: array<${type.join(" ")}>;`;
@@ -59,6 +83,7 @@ export function defineKernel<
     label: variant === "" ? definition.label : `${definition.label}[${variant}]`,
     params,
     bindings,
+    isDivisible,
     wgsl: [
       "struct Params {",
       ...members,
@@ -66,6 +91,7 @@ export function defineKernel<
       "@group(0) @binding(0) var<uniform> params: Params;",
       ...declarations,
       ...consts,
+      ...isDivisible ? [GROUP_OF] : [],
       expandTemplate(definition.source, constants),
     ].join("\n"),
   };

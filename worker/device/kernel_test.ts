@@ -1,4 +1,4 @@
-import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { defineKernel, kernelVariants } from "./kernel.ts";
 
 const kernelOf = (source: string, constants = {}) =>
@@ -26,6 +26,18 @@ Deno.test("constants become typed WGSL consts, template variables and a part of 
   ) {
     assertStringIncludes(wgsl, line);
   }
+});
+
+Deno.test("a kernel that takes group_of has the part's first workgroup behind its params, and may not ask for num_workgroups", () => {
+  const divided = kernelOf("fn body(part: vec3u) { let group = group_of(part); }");
+  assertEquals([divided.isDivisible, kernelOf("").isDivisible], [true, false]);
+  assertStringIncludes(divided.wgsl, "  scale: f32,\n  firstGroupX: u32,\n  firstGroupY: u32,\n}");
+  assertEquals(Object.keys(divided.params), ["count", "scale"]);
+  assertThrows(
+    () => kernelOf("@builtin(num_workgroups) groups: vec3u; group_of(part)"),
+    RangeError,
+    'kernel "sum" takes group_of, and num_workgroups',
+  );
 });
 
 Deno.test("each variant is built once", () => {

@@ -9,13 +9,19 @@ export interface GpuOptions {
   readonly submitTargetMs?: number;
 }
 
+/** Tensors that a kernel binds at most: attention's backward. WebGPU promises 8; every driver of a graphics card has more. */
+export const MOST_TENSORS = 9;
+
 export interface OpenedDevice extends Processor {
   readonly device: GPUDevice;
   /** The adapter's name as its driver gives it. */
   readonly description: string;
 }
 
-/** @throws LoraFleetError `no_gpu`; `param` names the adapter if the only one computes on the CPU and `allowCpu` is false */
+/**
+ * @throws LoraFleetError `no_gpu`; `param` names the adapter if the only one computes on the CPU and `allowCpu` is false;
+ * `gpu_failure` if a kernel could not bind its tensors
+ */
 export async function openDevice({ allowCpu }: GpuOptions): Promise<OpenedDevice> {
   const gpuAdapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   if (gpuAdapter === null) {
@@ -25,7 +31,7 @@ export async function openDevice({ allowCpu }: GpuOptions): Promise<OpenedDevice
         "or Mesa's software driver with `deno task setup` and pass --allow-cpu.",
     );
   }
-  const { info } = gpuAdapter;
+  const { info, limits } = gpuAdapter;
   const isCpu = info.isFallbackAdapter;
   const description = info.description || `${info.vendor} ${info.device}`;
   if (isCpu && !allowCpu) {
@@ -33,6 +39,14 @@ export async function openDevice({ allowCpu }: GpuOptions): Promise<OpenedDevice
       "no_gpu",
       `Opening the GPU failed: the only adapter, "${description}", computes on the CPU. ` +
         "Install the GPU's Vulkan driver, or pass --allow-cpu to compute on the CPU anyway.",
+      { param: description },
+    );
+  }
+  if (limits.maxStorageBuffersPerShaderStage < MOST_TENSORS) {
+    throw new LoraFleetError(
+      "gpu_failure",
+      `Opening the GPU failed: "${description}" lets a kernel use ${limits.maxStorageBuffersPerShaderStage} buffers, and ` +
+        `attention needs ${MOST_TENSORS}. Update the GPU's driver, or choose a different GPU or DENO_WEBGPU_BACKEND.`,
       { param: description },
     );
   }

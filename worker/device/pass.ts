@@ -4,13 +4,14 @@
  * Params go through one uniform buffer at dynamic offsets, written once per submit, so that bind groups never change.
  *
  * What is recorded is submitted by itself as soon as it is expected to last 100 ms (submits/), so that the GPU works on the first
- * part while the next one is recorded.
+ * part while the next one is recorded. One dispatch that would last longer is recorded in parts, if its kernel can be divided.
  */
 import { BindGroups } from "./bind_groups.ts";
-import type { BindingType, Kernel, ParamType } from "./kernel.ts";
+import { type BindingType, type Kernel, type ParamType, PART_PARAMS } from "./kernel.ts";
 import { ParamsBuffer } from "./params_buffer.ts";
 import type { Pipelines } from "./pipelines.ts";
 import type { Processor } from "./processor.ts";
+import { type GridPart, gridParts, type WholeGroups } from "./submits/grid_parts.ts";
 import { Submits } from "./submits/submits.ts";
 import type { GpuTensor, Tensors } from "./tensor.ts";
 
@@ -55,7 +56,7 @@ export class Pass {
    * Records one dispatch.
    * @param args params and tensors by name; other properties are ignored
    * @param flops floating-point operations, by which the time of the submit is told; left out for a kernel that waits for memory
-   * @throws RangeError if a tensor is larger than the device binds or a workgroup count exceeds its limit
+   * @throws RangeError if a workgroup count of a kernel that cannot be divided exceeds the device's limit
    */
   dispatch<P extends Record<string, ParamType>, B extends Record<string, BindingType>>(
     kernel: Kernel<P, B>,
@@ -63,24 +64,39 @@ export class Pass {
     [x, y = 1, z = 1]: Groups,
     flops: number = x * y * z * ELEMENTS_OF_GROUP * FLOPS_OF_ELEMENT,
   ): void {
-    const limit = this.#device.limits.maxComputeWorkgroupsPerDimension;
-    if (Math.max(x, y, z) > limit) {
-      throw new RangeError(
-        `dispatching ${kernel.label}: ${x}×${y}×${z} workgroups, the device takes ${limit} per dimension`,
-      );
-    }
     if (x * y * z === 0) return;
+    const parts = this.#partsOf(kernel, [x, y, z], flops);
     if (this.#rehearsed !== null) return void this.#rehearsed.add(kernel);
+    for (const part of parts) this.#dispatchPart(kernel, args, part, flops * part.share);
+  }
+
+  #partsOf(kernel: Kernel, groups: WholeGroups, flops: number): readonly GridPart[] {
+    const limit = this.#device.limits.maxComputeWorkgroupsPerDimension;
+    if (kernel.isDivisible) return gridParts(groups, this.submits.piecesOf(kernel.label, flops), limit);
+    if (Math.max(...groups) <= limit) return [{ firstX: 0, firstY: 0, groups, share: 1 }];
+    throw new RangeError(
+      `dispatching ${kernel.label}: ${groups.join("×")} workgroups, the device takes ${limit} per dimension`,
+    );
+  }
+
+  #dispatchPart(
+    kernel: Kernel,
+    args: Readonly<Record<string, number>> & Tensors<string>,
+    { firstX: firstGroupX, firstY: firstGroupY, groups }: GridPart,
+    flops: number,
+  ): void {
     if (this.#params.isFull || this.submits.isDue(kernel.label, flops)) this.submit();
     const layout = this.#pipelines.layoutOf(kernel).bindings;
     const pipeline = this.#pipelines.pipelineOf(kernel);
     const group = this.#bindGroups.groupOf(kernel, layout, args);
-    const offset = this.#params.add(kernel.params, args);
+    const offset = kernel.isDivisible
+      ? this.#params.add({ ...kernel.params, ...PART_PARAMS }, { ...args, firstGroupX, firstGroupY })
+      : this.#params.add(kernel.params, args);
     this.#pass ??= this.#begun().beginComputePass();
     this.#pass.setPipeline(pipeline);
     this.#pass.setBindGroup(0, this.#params.bindGroup, [offset]);
     this.#pass.setBindGroup(1, group);
-    this.#pass.dispatchWorkgroups(x, y, z);
+    this.#pass.dispatchWorkgroups(...groups);
     this.submits.add(kernel.label, flops);
   }
 

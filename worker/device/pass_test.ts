@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { defineKernel } from "./kernel.ts";
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
@@ -60,6 +60,40 @@ Deno.test("a kernel that states no work counts by its workgroups", () => {
   for (let n = 0; n < 100; n++) pass.dispatch(kernel, { n, y }, [65535, 4]);
   pass.submit();
   assert(submits.length > 20, `${submits.length} submits`);
+});
+
+const divisible = defineKernel({
+  label: "divisible",
+  source: "fn main(part: vec3u) { let group = group_of(part); }",
+  params: { n: "u32" },
+  bindings: { y: "read_write f32" },
+});
+
+Deno.test("one dispatch that would last longer than a submit is cut, each part in a submit of its own; others are not", () => {
+  const { device, submits, params } = recordingDevice();
+  const pass = new Pass(device, new Pipelines(device), GPU);
+  pass.dispatch(divisible, { n: 7, y }, [10, 6], 4e11); // 2 s at the speed that is assumed of an unknown GPU, 4 times what is allowed
+  pass.submit();
+  assertEquals(submits.map(({ dispatches }) => dispatches), sequence(0, 6).map(() => [[10, 1, 1] as const]));
+  assertEquals(params.map((words) => [...words.subarray(0, 3)]), sequence(0, 6).map((line) => [7, 0, line]));
+  pass.dispatch(divisible, { n: 8, y }, [10, 6], 1e9);
+  pass.dispatch(kernel, { n: 9, y }, [10, 6], 4e11);
+  pass.submit();
+  assertEquals(submits.slice(6).map(({ dispatches }) => dispatches), [[[10, 6, 1]], [[10, 6, 1]]]);
+  assertEquals([...params[6]!.subarray(0, 3)], [8, 0, 0]);
+});
+
+Deno.test("a grid beyond the device's limit is dispatched in parts, or refused where its kernel cannot be divided", () => {
+  const { device, submits } = recordingDevice();
+  const pass = new Pass(device, new Pipelines(device), GPU);
+  pass.dispatch(divisible, { n: 0, y }, [70_000], 1);
+  pass.submit();
+  assertEquals(submits.map(({ dispatches }) => dispatches), [[[65_535, 1, 1], [4465, 1, 1]]]);
+  assertThrows(
+    () => pass.dispatch(kernel, { n: 0, y }, [70_000]),
+    RangeError,
+    "dispatching work: 70000×1×1 workgroups, the device takes 65535 per dimension",
+  );
 });
 
 const sequence = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);

@@ -2,10 +2,11 @@
  * Everything that only a machine with a GPU can show, in one call of at most ten minutes: all kernels beside their references, a
  * training step of 1B and 7B shapes beside the lens's prediction and beside PyTorch, Dawn's matrix units, and the demo.
  *
- *     deno task bench:gpu [--out gpu-out] [--python python3] [--minutes 9.5] [--parts step_1b,peers_1b] [--tiny]
+ *     deno task bench:gpu [--out gpu-out] [--report folder] [--python python3] [--minutes 9.5] [--parts step_1b,peers_1b] [--tiny]
  *
  * Each part has a process, a time limit and a file of raw output of its own; one that fails does not stop the next. The folder then has
- * summary.md, too. Nothing is downloaded: run `deno task setup` and `deno cache --no-lock npm:webgpu@0.6.2` where there is a network
+ * summary.md, too. --report has two files written, anew after each part: summary.md and raw.txt, with the output and the numbers of all
+ * parts, for machines that give few files back. Nothing is downloaded: run `deno task setup` and `deno cache --no-lock npm:webgpu@0.6.2` where there is a network
  * (docs/benchmarks/gpu.md). The parts are contracts, step_1b, step_7b, peers_1b, peers_7b, dawn and demo; --tiny tries the script with
  * small shapes on any driver: contracts, step_tiny, peers_tiny, dawn and demo.
  */
@@ -63,6 +64,17 @@ async function readJson<T>(path: string): Promise<T | null> {
   return await Deno.readTextFile(path).then((text) => JSON.parse(text), () => null);
 }
 
+/** Output and numbers of the parts so far, in one text. */
+async function rawText(out: string, outcomes: readonly PartOutcome[]): Promise<string> {
+  const texts = await Promise.all(outcomes.map(async ({ name, outcome, seconds }) => {
+    const read = (path: string) => Deno.readTextFile(path).catch(() => "");
+    const [output, json] = [await read(`${out}/${name}.txt`), await read(jsonPath(out, name))];
+    return [`==== ${name}: ${outcome}, ${seconds.toFixed(1)} s`, output, json].filter((text) => text !== "")
+      .join("\n");
+  }));
+  return `${texts.join("\n")}\n`;
+}
+
 /** What stands for the machine in the report. */
 async function machineText(): Promise<string> {
   const query = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"];
@@ -79,9 +91,19 @@ async function machineText(): Promise<string> {
     `load ${Deno.loadavg()[0]!.toFixed(1)}; ${gpu}`;
 }
 
-async function main(options: PartOptions, wanted: readonly string[] | null, minutes: number): Promise<void> {
-  const { out, isTiny } = options;
-  await Deno.mkdir(out, { recursive: true });
+interface RunOptions extends PartOptions {
+  /** Null: none. */
+  readonly report: string | null;
+  /** Null: all parts. */
+  readonly wanted: readonly string[] | null;
+  readonly minutes: number;
+}
+
+async function main(options: RunOptions): Promise<void> {
+  const { out, isTiny, report, wanted, minutes } = options;
+  for (const folder of [out, ...report === null ? [] : [report]]) {
+    await Deno.mkdir(folder, { recursive: true });
+  }
   await writeConfigs(out, isTiny);
   const all = await partsOf(options);
   const unknown = wanted?.find((name) => all.every((part) => part.name !== name));
@@ -105,7 +127,11 @@ async function main(options: PartOptions, wanted: readonly string[] | null, minu
       })),
     );
     // After each part: whoever stops the script has what there is.
-    await Deno.writeTextFile(`${out}/summary.md`, summaryText(machine, outcomes, shapes));
+    const summary = summaryText(machine, outcomes, shapes);
+    await Deno.writeTextFile(`${out}/summary.md`, summary);
+    if (report === null) continue;
+    await Deno.writeTextFile(`${report}/summary.md`, summary);
+    await Deno.writeTextFile(`${report}/raw.txt`, await rawText(out, outcomes));
   }
   console.log(`${out}/summary.md`);
 }
@@ -116,11 +142,14 @@ if (import.meta.main) {
     options: {
       ...{ out: { type: "string", default: "gpu-out" }, python: { type: "string", default: "python3" } },
       ...{ minutes: { type: "string", default: "9.5" }, parts: { type: "string" } },
-      tiny: { type: "boolean", default: false },
+      ...{ tiny: { type: "boolean", default: false }, report: { type: "string" } },
     },
   });
-  const options = { out: resolve(values.out), python: values.python, isTiny: values.tiny };
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new Error(`--minutes is ${quote(values.minutes)}; a number above 0 is needed`);
-  await main(options, values.parts?.split(",") ?? null, minutes);
+  await main({
+    ...{ out: resolve(values.out), python: values.python, isTiny: values.tiny, minutes },
+    report: values.report === undefined ? null : resolve(values.report),
+    wanted: values.parts?.split(",") ?? null,
+  });
 }

@@ -15,6 +15,7 @@ Deno.test("bench:gpu --tiny: a part that fails does not stop the next, and a ste
       args: [
         ...["run", "-A", "--cached-only", "--no-check", "tests/bench/gpu/main.ts", "--tiny", "--out", out],
         ...["--parts", "peers_tiny,step_tiny", "--python", `${out}/no-python`],
+        ...["--report", `${out}/report`],
       ],
       cwd: ROOT,
     }).output();
@@ -26,8 +27,25 @@ Deno.test("bench:gpu --tiny: a part that fails does not stop the next, and a ste
     assertStringIncludes(summary, "## tiny");
     assertStringIncludes(await read("peers_tiny.txt"), "no-python");
     assertStringIncludes(await read("step_tiny.txt"), "tokens/s");
+    // Two files have it all.
+    assertEquals(await read("report/summary.md"), summary);
+    const raw = await read("report/raw.txt");
+    for (
+      const text of [
+        "==== step_tiny: done",
+        "kernels were compiled in",
+        '"kinds":[',
+        "==== peers_tiny: failed",
+      ]
+    ) {
+      assertStringIncludes(raw, text);
+    }
 
     const measured: StepMeasured = JSON.parse(await read("step_tiny.json"));
+    // Zeros would have ln of the vocabulary's size, exactly.
+    const { vocabSize } = modelNamed(measured.model);
+    assert(Math.abs(measured.lossPerLabel - Math.log(vocabSize)) > 0.01, `loss ${measured.lossPerLabel}`);
+    assert(measured.compileSeconds > 0 && measured.kernelCount > 10 && measured.microBatches === 1);
     assert(measured.lossPerLabel > 0 && measured.allocatedBytes > 0 && measured.tokensPerSecond > 0);
     // Another set of kernels than on a GPU, but the same work.
     const card = lensCard("h200");

@@ -89,7 +89,8 @@ function stepPart(shape: Shape, { out, isTiny }: PartOptions): Part {
     ...{ name: part, title: `a step of ${shapeText(shape)}`, limitSeconds },
     args: [
       ...[...DENO, here("step.ts"), "--model", model, "--tokens", `${tokens}`, "--lora-r", `${loraR}`],
-      ...["--micro-batches", `${microBatches}`, "--json", jsonPath(out, part), ...tiny],
+      ...["--micro-batches", `${microBatches}`, "--seconds", secondsFor(limitSeconds)],
+      ...["--json", jsonPath(out, part), ...tiny],
     ],
   };
 }
@@ -102,10 +103,14 @@ function peersPart(shape: Shape, { out, python }: PartOptions): Part {
     command: python,
     args: [
       ...[here("peers.py"), configPath(out, name), "--tokens", `${tokens}`, "--lora-r", `${loraR}`],
-      ...["--micro-batches", `${microBatches}`, "--json", jsonPath(out, part)],
+      ...["--micro-batches", `${microBatches}`, "--seconds", secondsFor(limitSeconds)],
+      ...["--json", jsonPath(out, part)],
     ],
   };
 }
+
+/** A part measures less rather than being ended: one micro-batch more must fit into what is left. */
+const secondsFor = (limitSeconds: number) => String(Math.round(limitSeconds / 2));
 
 function shapeText({ model, tokens, loraR }: Shape): string {
   return `${model.slice(model.lastIndexOf("/") + 1)}, 1 × ${tokens} tokens, r ${loraR}`;

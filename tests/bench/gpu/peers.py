@@ -19,6 +19,7 @@ arguments.add_argument("config")
 arguments.add_argument("--tokens", type=int, default=2048)
 arguments.add_argument("--lora-r", type=int, default=64)
 arguments.add_argument("--micro-batches", type=int, default=4)
+arguments.add_argument("--seconds", type=float, default=60, help="no further micro-batch begins so long after the start")
 arguments.add_argument("--checkpointing", action="store_true")
 arguments.add_argument("--json")
 given = arguments.parse_args()
@@ -74,6 +75,7 @@ if given.checkpointing:
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 model.train()
 load_s = time.perf_counter() - started
+print(f"loaded in {load_s:.1f} s", flush=True)
 tokens = torch.arange(given.tokens, device=device)[None] * config.vocab_size // given.tokens
 
 
@@ -84,13 +86,17 @@ def micro_batch():
         loss = model(input_ids=tokens, labels=tokens).loss
     loss.backward()
     synchronise()
-    return time.perf_counter() - start, loss.item()
+    seconds = time.perf_counter() - start
+    print(f"micro-batch: {seconds:.3f} s, loss {loss.item():.4f}", flush=True)
+    return seconds, loss.item()
 
 
 if device == "cuda":
     torch.cuda.reset_peak_memory_stats()
 first_s, _ = micro_batch()
-times = [micro_batch() for _ in range(given.micro_batches)]
+times = [micro_batch()]
+while len(times) < given.micro_batches and time.perf_counter() - started < given.seconds:
+    times.append(micro_batch())
 seconds = sum(time for time, _ in times) / len(times)
 trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
 result = {

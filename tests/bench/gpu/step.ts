@@ -8,10 +8,13 @@
  *   --tokens <n>              of a micro-batch                                                     (2048)
  *   --lora-r <n>              rank                                                                 (64)
  *   --micro-batches <n>       that are timed together, after one that compiles                     (4)
+ *   --seconds <n>             no further one begins so long after the start, but for the first     (60)
  *   --card <name>             for the prediction, as of `deno task lens`                           (by the GPU's name)
  *   --memory-budget-mib <n>   what the plan may take                                               (what a probe of the card finds)
  *   --allow-cpu               compute on the CPU if there is no GPU
- *   --json <path>             the numbers as JSON
+ *   --json <path>             the numbers as JSON; written before the kernels are timed one by one, too
+ *
+ * Each stage is told when it ends: whoever stops the program has the ones before.
  */
 import { parseArgs } from "node:util";
 import { loraSchema } from "../../../shared/job/job_spec_schema.ts";
@@ -44,6 +47,11 @@ export interface StepMeasured {
   /** What a probe of the card found; null: there was none. */
   readonly probedBytes: number | null;
   readonly loadSeconds: number;
+  /** Until all kernels were compiled, which a worker does while it loads; within `firstSeconds`. */
+  readonly compileSeconds: number;
+  readonly kernelCount: number;
+  /** That were timed. */
+  readonly microBatches: number;
   /** Up to the last micro-batch that counts for tokens/s, the one that compiles among them. */
   readonly submitCount: number;
   readonly longestSubmitMs: number;
@@ -63,6 +71,7 @@ interface StepArguments {
   readonly tokens: number;
   readonly loraR: number;
   readonly microBatches: number;
+  readonly seconds: number;
   readonly card: string | null;
   readonly memoryBudgetMib: number | null;
   readonly allowCpu: boolean;
@@ -88,71 +97,112 @@ async function budgetOf({ isCpu }: Gpu, { memoryBudgetMib, allowCpu }: StepArgum
   return { memoryBudgetBytes: bytes || null, headroomBytes: HEADROOM * bytes, probedBytes: bytes };
 }
 
-/** @throws LoraFleetError `no_gpu`, `does_not_fit`, `gpu_failure`; RangeError for a loss that is no number */
-export async function measureStep(given: StepArguments): Promise<StepMeasured> {
-  const { model: name, tokens, loraR } = given;
-  const spec = modelNamed(name);
+type Tell = (line: string) => void;
+
+/** A model with random weights on a GPU whose dispatches can be timed. */
+async function loadRandom(given: StepArguments, tell: Tell) {
+  const spec = modelNamed(given.model);
   let timed: TimedDevice | null = null;
   const gpu = await Gpu.open({ allowCpu: given.allowCpu }, async (options) => {
     const opened = await openDevice(options);
     timed = new TimedDevice(opened.device, opened.description);
     return { ...opened, device: timed.device };
   });
+  tell(`opened ${gpu.description}`);
   const watch = timed as unknown as TimedDevice;
-  const card = cardOf(gpu.description, given.card);
-  const lora = loraSchema.parse({ r: loraR, lora_dropout: 0.1, target_modules: "all-linear" });
+  const lora = loraSchema.parse({ r: given.loraR, lora_dropout: 0.1, target_modules: "all-linear" });
   const { memoryBudgetBytes, headroomBytes, probedBytes } = await budgetOf(gpu, given);
+  tell(`probed: ${probedBytes === null ? "no probe" : `${(probedBytes / 2 ** 30).toFixed(2)} GiB`}`);
   const startedAt = performance.now();
   const model = await LanguageModel.load(gpu, randomCheckpoint(spec), {
-    ...{ lora, maxTokens: tokens, maxPositions: tokens, doubleQuantization: true, training: true },
+    ...{
+      lora,
+      maxTokens: given.tokens,
+      maxPositions: given.tokens,
+      doubleQuantization: true,
+      training: true,
+    },
     ...{ keptLayers: "what fits", memoryBudgetBytes, headroomBytes },
   });
-  const { layout } = model.lora;
-  model.flat.write(initialAdapter(layout, 1, lora.init_lora_weights));
+  model.flat.write(initialAdapter(model.lora.layout, 1, lora.init_lora_weights));
   await gpu.throwIfFailed("Loading random weights");
   const loadSeconds = (performance.now() - startedAt) / 1000;
+  tell(`${model.planText}\nloaded in ${loadSeconds.toFixed(1)} s`);
+  return { spec, gpu, watch, model, probedBytes, loadSeconds };
+}
 
+/** Computes the gradient of a micro-batch, as the engine does. */
+function gradientOf(
+  { spec, gpu, model }: Awaited<ReturnType<typeof loadRandom>>,
+  tokens: number,
+  tell: Tell,
+) {
   const batch = microBatchOf(spec, { tokens, documents: 1, labelShare: 1 });
   const labels = batch.labels.filter((label) => label >= 0).length;
-  const microBatch = async (number: number) => {
+  return async (number: number) => {
     const startedAt = performance.now();
     model.encodeGradient(batch, 1, number);
     model.flat.encodeMaxAbs();
-    const [loss] = await gpu.readAll([model.workspace.loss, model.flat.maxBits]);
-    model.flat.encodeAccumulate(new Int8Array(layout.tensors.length));
+    const [loss, maxBits] = await gpu.readAll([model.workspace.loss, model.flat.maxBits]);
+    model.flat.encodeAccumulate(new Int8Array(model.lora.layout.tensors.length));
     gpu.submit();
+    const seconds = (performance.now() - startedAt) / 1000;
     const lossPerLabel = new Float32Array(loss!)[0]! / labels;
-    if (!Number.isFinite(lossPerLabel)) {
-      throw new RangeError(`the loss of micro-batch ${number} is ${lossPerLabel}`);
+    const largest = new Float32Array(maxBits!).reduce((most, value) => Math.max(most, value), 0);
+    tell(
+      `micro-batch ${number}: ${
+        seconds.toFixed(3)
+      } s, loss per label ${lossPerLabel}, largest gradient ${largest}`,
+    );
+    if (!Number.isFinite(lossPerLabel) || !(largest > 0 && largest < Infinity)) {
+      throw new RangeError(`micro-batch ${number}: loss ${lossPerLabel}, largest gradient ${largest}`);
     }
-    return { seconds: (performance.now() - startedAt) / 1000, lossPerLabel };
+    return { seconds, lossPerLabel };
   };
+}
+
+/**
+ * @param tell gets a line after each stage
+ * @param keep gets what is known before the kernels are timed one by one, and all at the end
+ * @throws LoraFleetError `no_gpu`, `does_not_fit`, `gpu_failure`; RangeError for a loss or a gradient that is no number
+ */
+export async function measureStep(
+  given: StepArguments,
+  tell: Tell = () => {},
+  keep: (measured: StepMeasured) => Promise<void> = () => Promise.resolve(),
+): Promise<StepMeasured> {
+  const startedAt = performance.now();
+  const elapsed = () => (performance.now() - startedAt) / 1000;
+  const loaded = await loadRandom(given, tell);
+  const { gpu, watch, model, probedBytes, loadSeconds } = loaded;
+  const card = cardOf(gpu.description, given.card);
+  const microBatch = gradientOf(loaded, given.tokens, tell);
   const first = await microBatch(0);
-  let [sum, last] = [0, first];
-  for (let number = 1; number <= given.microBatches; number++) {
-    last = await microBatch(number);
-    sum += last.seconds;
+  const { compileSeconds, kernelCount } = watch;
+  tell(`${kernelCount} kernels were compiled in ${compileSeconds.toFixed(2)} s`);
+  const timed = [await microBatch(1)];
+  while (timed.length < given.microBatches && elapsed() < given.seconds) {
+    timed.push(await microBatch(timed.length + 1));
   }
-  const microBatchSeconds = sum / given.microBatches;
+  const microBatchSeconds = timed.reduce((sum, { seconds }) => sum + seconds, 0) / timed.length;
   const usedBytes = await usedVideoMemory();
-  const { count, longestMs } = gpu.pass.submits.stats;
+  const { count: submitCount, longestMs: longestSubmitMs } = gpu.pass.submits.stats;
+  const { tokens, loraR } = given;
+  const known: StepMeasured = {
+    ...{ model: given.model, gpu: gpu.description, card: card?.key ?? null, tokens, loraR },
+    ...{ plannedBytes: model.plannedBytes, allocatedBytes: gpu.allocatedBytes, usedBytes, probedBytes },
+    ...{ loadSeconds, compileSeconds, kernelCount, microBatches: timed.length },
+    ...{ submitCount, longestSubmitMs, firstSeconds: first.seconds, microBatchSeconds },
+    ...{ tokensPerSecond: tokens / microBatchSeconds, lossPerLabel: timed.at(-1)!.lossPerLabel },
+    ...{ flops: 0, kinds: null },
+  };
+  await keep(known);
   watch.start();
-  await microBatch(given.microBatches + 1);
+  await microBatch(timed.length + 1);
   await gpu.read(model.workspace.loss);
   const { flops, kinds } = kindTimes(await watch.stop(), card);
-  const measured: StepMeasured = {
-    ...{ model: name, gpu: gpu.description, card: card?.key ?? null, tokens, loraR },
-    ...{
-      plannedBytes: model.plannedBytes,
-      allocatedBytes: gpu.allocatedBytes,
-      usedBytes,
-      probedBytes,
-      loadSeconds,
-    },
-    ...{ submitCount: count, longestSubmitMs: longestMs },
-    ...{ firstSeconds: first.seconds, microBatchSeconds, tokensPerSecond: tokens / microBatchSeconds },
-    ...{ flops, lossPerLabel: last.lossPerLabel, kinds: watch.canTime ? kinds : null },
-  };
+  const measured = { ...known, flops, kinds: watch.canTime ? kinds : null };
+  await keep(measured);
   gpu.close();
   return measured;
 }
@@ -180,8 +230,13 @@ function text(measured: StepMeasured): string {
     `memory: ${gib(measured.plannedBytes)} GiB planned, ${gib(measured.allocatedBytes)} allocated` +
     `${measured.probedBytes === null ? "" : `, ${gib(measured.probedBytes)} found by a probe`}` +
     `${measured.usedBytes === null ? "" : `, ${gib(measured.usedBytes)} taken on the card`}; load ` +
-    `${measured.loadSeconds.toFixed(1)} s, first micro-batch ${measured.firstSeconds.toFixed(2)} s`,
-    `micro-batch ${microBatchSeconds.toFixed(3)} s: ${measured.tokensPerSecond.toFixed(0)} tokens/s, ` +
+    `${measured.loadSeconds.toFixed(1)} s, first micro-batch ${
+      measured.firstSeconds.toFixed(2)
+    } s, of which ` +
+    `${measured.kernelCount} kernels were compiled in ${measured.compileSeconds.toFixed(2)}`,
+    `mean of ${measured.microBatches} micro-batches ${microBatchSeconds.toFixed(3)} s: ${
+      measured.tokensPerSecond.toFixed(0)
+    } tokens/s, ` +
     `${short(flops / 1e12 / microBatchSeconds)} TFLOP/s; loss per label ${measured.lossPerLabel.toFixed(3)}`,
     `submits since the start: ${measured.submitCount}, the longest ${measured.longestSubmitMs.toFixed(0)} ms`,
     ...kinds === null ? ["per kernel: this GPU has no clock that WebGPU can read"] : [
@@ -211,15 +266,20 @@ if (import.meta.main) {
       ...{ model: { type: "string", default: "tinyllama-1b" }, card: { type: "string" } },
       ...{ tokens: { type: "string", default: "2048" }, "lora-r": { type: "string", default: "64" } },
       ...{ "micro-batches": { type: "string", default: "4" }, "memory-budget-mib": { type: "string" } },
+      seconds: { type: "string", default: "60" },
       ...{ "allow-cpu": { type: "boolean", default: false }, json: { type: "string" } },
     },
   });
   const budget = values["memory-budget-mib"];
-  const measured = await measureStep({
+  const given = {
     ...{ model: values.model, tokens: Number(values.tokens), loraR: Number(values["lora-r"]) },
-    ...{ microBatches: Number(values["micro-batches"]), card: values.card ?? null },
-    ...{ memoryBudgetMib: budget === undefined ? null : Number(budget), allowCpu: values["allow-cpu"] },
-  });
-  console.log(text(measured));
-  if (values.json !== undefined) await Deno.writeTextFile(values.json, JSON.stringify(measured));
+    ...{ microBatches: Number(values["micro-batches"]), seconds: Number(values.seconds) },
+    ...{ card: values.card ?? null, allowCpu: values["allow-cpu"] },
+    memoryBudgetMib: budget === undefined ? null : Number(budget),
+  };
+  const { json } = values;
+  const keep = async (measured: StepMeasured) => {
+    if (json !== undefined) await Deno.writeTextFile(json, JSON.stringify(measured));
+  };
+  console.log(text(await measureStep(given, (line) => console.log(line), keep)));
 }

@@ -60,7 +60,7 @@ export function summaryText(
 
 function shapeText({ name, ours, peers }: ShapeResult): string[] {
   if (ours === null && peers === null) return [];
-  const tflops = ours === null ? null : ours.flops / 1e12 / ours.microBatchSeconds;
+  const tflops = ours === null || ours.flops === 0 ? null : ours.flops / 1e12 / ours.microBatchSeconds;
   const rows = [
     ...ours === null ? [] : [[
       `lorafleet on ${ours.gpu}`,

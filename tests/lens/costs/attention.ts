@@ -3,7 +3,7 @@
  * forward 2 products (q·k, p·v), dq 3 (q·k, dOut·v, ds·k), dk and dv 4 (k·q, v·dOut, p·dOut, ds·q), of 2 FLOPs each.
  */
 import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
-import { type CostOf, indicesOf, type KernelCost, valueOf, WORD } from "./kernel_cost.ts";
+import { type CostOf, indicesOf, type KernelCost, spanOf, valueOf, WORD } from "./kernel_cost.ts";
 
 /** Rows and columns of a tile (tile.wgsl). */
 const [TILE_ROWS, TILE_COLUMNS] = [32, 64];
@@ -11,9 +11,36 @@ const [TILE_ROWS, TILE_COLUMNS] = [32, 64];
 /** The range that each row of the scores sees, as columns. */
 type Ranges = readonly (readonly [start: number, end: number])[];
 
+/** The rows of the scores, and the heads among them, that a dispatch computes. */
+interface Covered {
+  readonly from: number;
+  readonly to: number;
+  readonly headCount: number;
+}
+
+/** Tiles: queries, or keys, along x and heads along y; narrow heads: both along x, of which the whole heads' share counts. */
+function coveredBy(
+  dispatch: RecordedDispatch,
+  rows: number,
+  headsAlong: "headCount" | "kvHeadCount",
+): Covered {
+  const heads = valueOf(dispatch.params, headsAlong);
+  if (isTiled(dispatch)) {
+    const [from, to] = spanOf(dispatch, "X", TILE_ROWS, rows);
+    const [first, end] = spanOf(dispatch, "Y", 1, heads);
+    return { from, to, headCount: end - first };
+  }
+  const { constants } = dispatch;
+  const rowsEach = valueOf(constants, headsAlong === "kvHeadCount" ? "KEYS" : "QUERIES");
+  const [from, to] = spanOf(dispatch, "X", valueOf(constants, "LANES"), Math.ceil(rows / rowsEach) * heads);
+  return { from: 0, to: rows, headCount: heads * (to - from) / (Math.ceil(rows / rowsEach) * heads) };
+}
+
+const isTiled = ({ kernel }: RecordedDispatch) => kernel.startsWith("attention_tile");
+
 /** FLOPs of `products` products, for the seen pairs and for the tiles that hold them. */
-function workOf({ kernel, constants, params }: RecordedDispatch, ranges: Ranges, products: number) {
-  const perPair = 2 * products * valueOf(constants, "HEAD_DIM") * valueOf(params, "headCount");
+function workOf(dispatch: RecordedDispatch, ranges: Ranges, products: number, { headCount }: Covered) {
+  const perPair = 2 * products * valueOf(dispatch.constants, "HEAD_DIM") * headCount;
   const pairs = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
   let tiled = 0;
   for (let row = 0; row < ranges.length; row += TILE_ROWS) {
@@ -22,27 +49,35 @@ function workOf({ kernel, constants, params }: RecordedDispatch, ranges: Ranges,
     const end = tile.reduce((most, range) => Math.max(most, range[1]), 0);
     tiled += TILE_ROWS * Math.ceil((end - start) / TILE_COLUMNS) * TILE_COLUMNS;
   }
-  const isTiled = kernel.startsWith("attention_tile");
-  return { flops: perPair * pairs, issuedFlops: perPair * (isTiled ? tiled : pairs) };
+  return { flops: perPair * pairs, issuedFlops: perPair * (isTiled(dispatch) ? tiled : pairs) };
 }
 
-function sizesOf({ constants, params }: RecordedDispatch, rows: number) {
-  const headDim = valueOf(constants, "HEAD_DIM");
-  const headCount = valueOf(params, "headCount");
-  return {
-    query: WORD * rows * headCount * headDim,
-    keyValue: WORD * rows * valueOf(params, "kvHeadCount") * headDim,
-    perHead: WORD * rows * headCount,
-    indices: WORD * rows,
-  };
+/** Bytes of `rows` rows of the covered heads. */
+function bytesOfRows({ constants }: RecordedDispatch, rows: number, headCount: number): number {
+  return WORD * rows * headCount * valueOf(constants, "HEAD_DIM");
 }
+
+/** Queries of the covered heads, and what they see of the keys: of their own heads alone. */
+const ofQueries = (dispatch: RecordedDispatch, rows: number, { from, to, headCount }: Covered) => {
+  const { params } = dispatch;
+  const query = bytesOfRows(dispatch, to - from, headCount);
+  const keyHeads = headCount * valueOf(params, "kvHeadCount") / valueOf(params, "headCount");
+  return {
+    query,
+    keyValue: bytesOfRows(dispatch, rows, keyHeads),
+    perHead: WORD * (to - from) * headCount,
+    indices: WORD * (to - from),
+  };
+};
 
 const forward: CostOf = (dispatch) => {
   const rows = valueOf(dispatch.params, "queryCount");
-  const starts = indicesOf(dispatch, "keyStarts", rows);
-  const ends = indicesOf(dispatch, "keyEnds", rows);
-  const work = workOf(dispatch, Array.from(starts, (start, t) => [start, ends[t]!] as const), 2);
-  const { query, keyValue, perHead, indices } = sizesOf(dispatch, rows);
+  const covered = coveredBy(dispatch, rows, "headCount");
+  const { from, to } = covered;
+  const starts = indicesOf(dispatch, "keyStarts", rows).subarray(from, to);
+  const ends = indicesOf(dispatch, "keyEnds", rows).subarray(from, to);
+  const work = workOf(dispatch, Array.from(starts, (start, t) => [start, ends[t]!] as const), 2, covered);
+  const { query, keyValue, perHead, indices } = ofQueries(dispatch, rows, covered);
   return {
     kind: "attention, forward",
     ...work,
@@ -53,9 +88,12 @@ const forward: CostOf = (dispatch) => {
 
 const dq: CostOf = (dispatch): KernelCost => {
   const rows = valueOf(dispatch.params, "tokenCount");
-  const starts = indicesOf(dispatch, "keyStarts", rows);
-  const work = workOf(dispatch, Array.from(starts, (start, t) => [start, t + 1] as const), 3);
-  const { query, keyValue, perHead, indices } = sizesOf(dispatch, rows);
+  const covered = coveredBy(dispatch, rows, "headCount");
+  const { from, to } = covered;
+  const starts = indicesOf(dispatch, "keyStarts", rows).subarray(from, to);
+  const ranges = Array.from(starts, (start, t) => [start, from + t + 1] as const);
+  const work = workOf(dispatch, ranges, 3, covered);
+  const { query, keyValue, perHead, indices } = ofQueries(dispatch, rows, covered);
   return {
     kind: "attention, dq",
     ...work,
@@ -65,10 +103,17 @@ const dq: CostOf = (dispatch): KernelCost => {
 };
 
 const dkv: CostOf = (dispatch): KernelCost => {
-  const rows = valueOf(dispatch.params, "tokenCount");
-  const ends = indicesOf(dispatch, "queryEnds", rows);
-  const work = workOf(dispatch, Array.from(ends, (end, t) => [t, end] as const), 4);
-  const { query, keyValue, perHead, indices } = sizesOf(dispatch, rows);
+  const { params } = dispatch;
+  const rows = valueOf(params, "tokenCount");
+  const covered = coveredBy(dispatch, rows, "kvHeadCount");
+  const { from, to, headCount: keyHeads } = covered;
+  const heads = keyHeads * valueOf(params, "headCount") / valueOf(params, "kvHeadCount");
+  const ends = indicesOf(dispatch, "queryEnds", rows).subarray(from, to);
+  const ranges = Array.from(ends, (end, t) => [from + t, end] as const);
+  const work = workOf(dispatch, ranges, 4, { ...covered, headCount: heads });
+  const query = bytesOfRows(dispatch, rows, heads);
+  const keyValue = bytesOfRows(dispatch, to - from, keyHeads);
+  const perHead = WORD * rows * heads;
   return {
     kind: "attention, dk and dv",
     ...work,
@@ -79,7 +124,7 @@ const dkv: CostOf = (dispatch): KernelCost => {
       dOut: query,
       lse: perHead,
       delta: perHead,
-      queryEnds: indices,
+      queryEnds: WORD * (to - from),
     },
     writes: { dk: keyValue, dv: keyValue },
   };

@@ -33,6 +33,22 @@ export function valueOf(values: Readonly<Record<string, number>>, name: string):
   return value;
 }
 
+/**
+ * The part of a divisible kernel's grid that a dispatch computes, as elements [from, to) along x or y.
+ * @param size elements of a workgroup along that dimension
+ * @param count elements along it in all
+ */
+export function spanOf(
+  { params, groups }: Pick<RecordedDispatch, "params" | "groups">,
+  dimension: "X" | "Y",
+  size: number,
+  count: number,
+): readonly [from: number, to: number] {
+  const first = valueOf(params, `firstGroup${dimension}`);
+  const groupCount = groups[dimension === "X" ? 0 : 1];
+  return [Math.min(count, first * size), Math.min(count, (first + groupCount) * size)];
+}
+
 /** The u32s of a small binding. */
 export function indicesOf({ bindings, kernel }: RecordedDispatch, name: string, count: number): Uint32Array {
   const bound = bindings[name];

@@ -1,12 +1,16 @@
-/** Products of matrices: 2·m·n·k. */
+/** Products of matrices: 2·m·n·k, of the rows and columns that a dispatch computes. */
 import type { RecordedDispatch } from "../fake_gpu/recorded.ts";
-import { type CostOf, type KernelCost, numberBytes, valueOf, WORD } from "./kernel_cost.ts";
+import { type CostOf, type KernelCost, numberBytes, spanOf, valueOf, WORD } from "./kernel_cost.ts";
 
 /** Elements of NF4 that share an absmax, and absmax values that share a nested one. */
 const [BLOCK, NESTED_BLOCK] = [64, 256];
 
-function shapeOf({ params }: RecordedDispatch) {
-  return { m: valueOf(params, "m"), n: valueOf(params, "n"), k: valueOf(params, "k") };
+/** Of the part that is dispatched. */
+function shapeOf(dispatch: RecordedDispatch) {
+  const { params, constants } = dispatch;
+  const [top, bottom] = spanOf(dispatch, "Y", valueOf(constants, "TILE_M"), valueOf(params, "m"));
+  const [left, right] = spanOf(dispatch, "X", valueOf(constants, "TILE_N"), valueOf(params, "n"));
+  return { m: bottom - top, n: right - left, k: valueOf(params, "k") };
 }
 
 /** What both kernels share: A, bias and out. */

@@ -10,6 +10,7 @@ export class FakeBuffer {
   readonly #contents: Uint8Array<ArrayBuffer> | null;
   readonly #onDestroy: () => void;
   #isDestroyed = false;
+  #isMapped = false;
 
   /** @param onDestroy frees the memory that the device counts, once */
   constructor({ label = "", size, usage }: GPUBufferDescriptor, onDestroy: () => void) {
@@ -44,17 +45,29 @@ export class FakeBuffer {
     return new Uint32Array(this.#contents.buffer, offset, Math.floor(byteLength / 4));
   }
 
+  get isMapped(): boolean {
+    return this.#isMapped;
+  }
+
   mapAsync(): Promise<undefined> {
+    if (this.#isMapped || this.#isDestroyed || (this.usage & GPUBufferUsage.MAP_READ) === 0) {
+      return Promise.reject(new Error(`"${this.label}" cannot be mapped`));
+    }
+    this.#isMapped = true;
     return Promise.resolve(undefined);
   }
 
   getMappedRange(offset = 0, size = this.size - offset): ArrayBuffer {
+    if (!this.#isMapped) throw new Error(`"${this.label}" is not mapped`);
     return this.#contents?.buffer.slice(offset, offset + size) ?? new ArrayBuffer(size);
   }
 
-  unmap(): void {}
+  unmap(): void {
+    this.#isMapped = false;
+  }
 
   destroy(): void {
+    this.#isMapped = false;
     if (this.#isDestroyed) return;
     this.#isDestroyed = true;
     this.#onDestroy();

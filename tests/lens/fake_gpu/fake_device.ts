@@ -3,7 +3,18 @@
  * refuse, hands each submit's commands to whoever listens, and has a clock that advances as the commands would take.
  */
 import { FakeBuffer } from "./fake_buffer.ts";
-import { bindGroupOf, bindingProblems, type FakeLayout } from "./fake_binding.ts";
+import {
+  bindGroupOf,
+  bindingProblems,
+  dispatchProblems,
+  type FakeLayout,
+  type FakePipeline,
+  type FakePipelineLayout,
+  layoutOf,
+  layoutProblems,
+  pipelineProblems,
+} from "./fake_binding.ts";
+import { bufferProblems, querySetProblems, submitProblems, writeProblems } from "./fake_checks.ts";
 import {
   type FakeBindGroup,
   FakeCommandEncoder,
@@ -63,12 +74,7 @@ export class FakeDevice {
   createBuffer(descriptor: GPUBufferDescriptor): FakeBuffer {
     const { label, size } = descriptor;
     const { memoryBytes, description } = this.#hardware;
-    if (size > this.limits.maxBufferSize) {
-      this.#errors.raise(
-        "validation",
-        `buffer "${label}" of ${size} bytes exceeds ${this.limits.maxBufferSize}`,
-      );
-    }
+    this.#refuse(bufferProblems(descriptor, this.limits.maxBufferSize));
     const takenBytes = this.#allocatedBytes;
     if (takenBytes + size > memoryBytes) {
       const what =
@@ -82,30 +88,36 @@ export class FakeDevice {
   }
 
   createBindGroupLayout({ entries }: GPUBindGroupLayoutDescriptor): FakeLayout {
-    const accesses = [...entries].map(({ buffer }) => buffer?.type ?? "uniform");
-    const storage = accesses.filter((type) => type !== "uniform").length;
-    if (storage > this.limits.maxStorageBuffersPerShaderStage) {
-      this.#errors.raise("validation", `${storage} storage buffers in a layout`);
-    }
-    return { accesses };
+    const layout = layoutOf(entries);
+    this.#refuse(layoutProblems([layout], this.limits.maxStorageBuffersPerShaderStage));
+    return layout;
   }
 
-  createPipelineLayout(): object {
-    return {};
+  createPipelineLayout({ bindGroupLayouts }: GPUPipelineLayoutDescriptor): FakePipelineLayout {
+    const groups = [...bindGroupLayouts] as unknown as FakeLayout[];
+    this.#refuse(layoutProblems(groups, this.limits.maxStorageBuffersPerShaderStage));
+    return { groups };
   }
 
   createShaderModule({ label = "", code }: GPUShaderModuleDescriptor): { readonly program: Program } {
-    const program = parseProgram(label, code);
-    if (program.groupSize > this.limits.maxComputeInvocationsPerWorkgroup) {
-      this.#errors.raise("validation", `${label}: ${program.groupSize} invocations in a workgroup`);
-    }
-    return { program };
+    return { program: parseProgram(label, code) };
   }
 
-  createComputePipeline(
-    { compute: { module } }: GPUComputePipelineDescriptor,
-  ): { readonly program: Program } {
-    return module as unknown as { program: Program };
+  createComputePipeline({ layout, compute: { module } }: GPUComputePipelineDescriptor): FakePipeline {
+    const { program } = module as unknown as { program: Program };
+    const { limits } = this;
+    const { groupSize, workgroup: [x], workgroupBytes, label } = program;
+    this.#refuse([
+      ...groupSize > limits.maxComputeInvocationsPerWorkgroup
+        ? [`${groupSize} invocations in a workgroup`]
+        : [],
+      ...x > limits.maxComputeWorkgroupSizeX ? [`${x} invocations in a row of a workgroup`] : [],
+      ...workgroupBytes > limits.maxComputeWorkgroupStorageSize
+        ? [`${workgroupBytes} bytes of workgroup memory`]
+        : [],
+      ...pipelineProblems(program, layout as unknown as FakePipelineLayout),
+    ].map((problem) => `${label}: ${problem}`));
+    return { program };
   }
 
   createComputePipelineAsync(descriptor: GPUComputePipelineDescriptor) {
@@ -113,19 +125,18 @@ export class FakeDevice {
   }
 
   createBindGroup({ label, layout, entries }: GPUBindGroupDescriptor): FakeBindGroup {
-    const group = bindGroupOf(entries);
-    const { maxStorageBufferBindingSize: most } = this.limits;
-    for (const problem of bindingProblems(group, layout as unknown as FakeLayout, most)) {
-      this.#errors.raise("validation", `${label}, ${problem}`);
-    }
+    const group = bindGroupOf(entries, layout as unknown as FakeLayout);
+    const problems = bindingProblems(group, this.limits.maxStorageBufferBindingSize);
+    this.#refuse(problems.map((problem) => `${label}, ${problem}`));
     return group;
   }
 
   createCommandEncoder(): FakeCommandEncoder {
-    return new FakeCommandEncoder();
+    return new FakeCommandEncoder((problem) => this.#refuse([problem]));
   }
 
   createQuerySet({ count }: GPUQuerySetDescriptor): FakeQuerySet & { destroy(): void } {
+    this.#refuse(querySetProblems(count));
     return { nanoseconds: new BigUint64Array(count), destroy: () => {} };
   }
 
@@ -144,20 +155,23 @@ export class FakeDevice {
   #write(buffer: FakeBuffer, offset: number, data: ArrayBuffer | Uint8Array, from = 0, size?: number): void {
     const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
     const part = bytes.subarray(from, size === undefined ? undefined : from + size);
-    if (offset + part.length > buffer.size) {
-      this.#errors.raise("validation", `writing ${part.length} bytes to "${buffer.label}" at ${offset}`);
-      return;
-    }
+    if (this.#refuse(writeProblems(buffer, offset, part.length))) return;
     buffer.write(offset, part);
   }
 
   #submit(pending: readonly PendingCommand[]): void {
     const limit = this.limits.maxComputeWorkgroupsPerDimension;
-    const commands = this.#executor.execute(pending);
-    for (const command of commands) {
-      if (command.kind !== "dispatch" || Math.max(...command.groups) <= limit) continue;
-      this.#errors.raise("validation", `${command.program.label}: ${command.groups} workgroups`);
-    }
-    this.onSubmit(commands);
+    const problems = pending.flatMap((command) => [
+      ...command.kind === "dispatch" ? dispatchProblems(command, limit) : [],
+      ...submitProblems(command),
+    ]);
+    // An invalid submit does nothing.
+    if (!this.#refuse(problems)) this.onSubmit(this.#executor.execute(pending));
+  }
+
+  /** @returns whether there was a problem */
+  #refuse(problems: readonly string[]): boolean {
+    for (const problem of problems) this.#errors.raise("validation", problem);
+    return problems.length > 0;
   }
 }

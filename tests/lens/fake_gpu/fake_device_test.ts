@@ -17,7 +17,10 @@ Deno.test("a dispatch is recorded with its kernel, params, tensors and grid, at 
   gpu.submit();
   const [command] = seen;
   assert(command?.kind === "dispatch");
-  assertEquals([command.kernel, command.params], ["matmul", { m: 256, n: 256, k: 256, alpha: 0.5 }]);
+  assertEquals([command.kernel, command.params], ["matmul", {
+    ...{ m: 256, n: 256, k: 256, alpha: 0.5 },
+    ...{ firstGroupX: 0, firstGroupY: 0 },
+  }]);
   assertEquals(Object.keys(command.bindings), ["a", "b", "bias", "out"]);
   assertEquals([command.bindings["out"]!.buffer.label, command.bindings["out"]!.access], [
     "out",

@@ -1,5 +1,6 @@
 /** What a fake device saw: the commands of each submit, in order. */
 import type { FakeBuffer } from "./fake_buffer.ts";
+import { bytesOf, WgslConstants, workgroupBytes, workgroupSize } from "./program_sizes.ts";
 
 /** A tensor that a dispatch binds. */
 export interface Bound {
@@ -39,8 +40,16 @@ export interface Program {
   readonly wgsl: string;
   readonly constants: Readonly<Record<string, number>>;
   readonly params: readonly { readonly name: string; readonly type: string }[];
-  readonly bindings: readonly { readonly name: string; readonly access: Bound["access"] }[];
+  readonly bindings: readonly {
+    readonly name: string;
+    readonly access: Bound["access"];
+    /** Of the array that it is. */
+    readonly elementBytes: number;
+  }[];
+  readonly workgroup: readonly [x: number, y: number, z: number];
+  /** Invocations of a workgroup. */
   readonly groupSize: number;
+  readonly workgroupBytes: number;
 }
 
 /** Reads what `defineKernel` wrote (worker/device/kernel.ts). */
@@ -58,25 +67,13 @@ export function parseProgram(label: string, wgsl: string): Program {
     type: type!,
   }));
   const bindings = [
-    ...wgsl.matchAll(/^@group\(1\) @binding\(\d+\) var<storage, (read|read_write)> (\w+):/gm),
-  ].map(([, access, name]) => ({ name: name!, access: access as Bound["access"] }));
-  return { label, kernel, wgsl, constants, params, bindings, groupSize: groupSizeOf(wgsl) };
-}
-
-/** The product of `@workgroup_size`'s arguments, which are numbers or `const`s of products and quotients. */
-function groupSizeOf(wgsl: string): number {
-  const args = /@workgroup_size\(([^)]*)\)/.exec(wgsl)?.[1] ?? "1";
-  const valueOf = (expression: string): number => {
-    const quotient = expression.split("/").map((factors) =>
-      factors.split("*").reduce((product, factor) => product * factorOf(factor.trim()), 1)
-    );
-    return quotient.reduce((value, divisor) => value / divisor);
-  };
-  const factorOf = (factor: string): number => {
-    if (/^\d+u?$/.test(factor)) return parseInt(factor);
-    const value = new RegExp(`^const ${factor}(?:: u32)? = ([^;]+);`, "m").exec(wgsl)?.[1];
-    if (value === undefined) throw new RangeError(`@workgroup_size(${args}): "${factor}" is no constant`);
-    return valueOf(value);
-  };
-  return args.split(",").filter((arg) => arg.trim() !== "").reduce((size, arg) => size * valueOf(arg), 1);
+    ...wgsl.matchAll(/^@group\(1\) @binding\(\d+\) var<storage, (read|read_write)> (\w+): array<(.*)>;/gm),
+  ].map(([, access, name, element]) => ({
+    ...{ name: name!, access: access as Bound["access"] },
+    elementBytes: bytesOf(element!, new WgslConstants(wgsl)),
+  }));
+  const workgroup = workgroupSize(wgsl);
+  const groupSize = workgroup.reduce((product, size) => product * size);
+  const sizes = { workgroup, groupSize, workgroupBytes: workgroupBytes(wgsl) };
+  return { label, kernel, wgsl, constants, params, bindings, ...sizes };
 }

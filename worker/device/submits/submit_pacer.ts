@@ -14,6 +14,8 @@ const FIRST_SHARE = 1 / 16;
 /** Slower than any GPU of the last ten years: with it, the first submits are too short rather than too long. */
 const UNKNOWN_GPU_FLOPS = 2e11;
 const UNKNOWN_CPU_FLOPS = 1e9;
+/** A dispatch is only cut at what that speed makes of so many submits: a GPU has five times it, and pieces cost time as well. */
+const UNKNOWN_SUBMITS = 5;
 
 export interface SubmitPacerOptions {
   readonly isCpu: boolean;
@@ -48,6 +50,12 @@ export class SubmitPacer {
   /** Whether what is recorded must be submitted before `flops` more of a kernel are. */
   isDue(kernel: string, flops: number): boolean {
     return this.#recordedMs > 0 && this.#recordedMs + this.predict(kernel, flops) > this.#limitMs;
+  }
+
+  /** Into how many pieces of equal work a dispatch must be cut, so that none lasts longer than a submit; 1 or less: none. */
+  piecesOf(kernel: string, flops: number): number {
+    const allowedMs = this.#rates.isKnown ? this.targetMs : UNKNOWN_SUBMITS * this.targetMs;
+    return this.predict(kernel, flops) / allowedMs;
   }
 
   add(kernel: string, flops: number): void {

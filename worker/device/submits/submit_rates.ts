@@ -28,6 +28,11 @@ export class SubmitRates {
     this.#common = 1000 / flopsPerSecond;
   }
 
+  /** Whether anything was measured. */
+  get isKnown(): boolean {
+    return this.#rates.size > 0;
+  }
+
   /** The milliseconds that a kernel is expected to take for so many floating-point operations. */
   predict(kernel: string, flops: number): number {
     return flops * (this.#rates.get(kernel) ?? this.#common);

@@ -52,6 +52,11 @@ export class Submits {
     return this.#pacer.isDue(kernel, flops);
   }
 
+  /** As `SubmitPacer.piecesOf`. */
+  piecesOf(kernel: string, flops: number): number {
+    return this.#pacer.piecesOf(kernel, flops);
+  }
+
   /** A dispatch was recorded. */
   add(kernel: string, flops: number): void {
     this.#pacer.add(kernel, flops);
@@ -104,9 +109,13 @@ export class Submits {
     if (durations.some((duration) => duration !== null)) this.#pacer.learn(submits, durations);
     else if (readBytes <= SHORT_READ_BYTES && passedMs > 0) this.#pacer.learnTotal(submits, passedMs);
     this.#report(submits, durations);
-    const longest = submits.map(({ predictedMs }, index) => durations[index] ?? predictedMs);
     const { count, longestMs } = this.#stats;
-    this.#stats = { count: count + submits.length, longestMs: Math.max(longestMs, ...longest) };
+    // One by one: there may be more than a call takes arguments.
+    const longest = submits.reduce(
+      (most, { predictedMs }, index) => Math.max(most, durations[index] ?? predictedMs),
+      longestMs,
+    );
+    this.#stats = { count: count + submits.length, longestMs: longest };
   }
 
   /** The queue is empty, and nothing is learnt: a command failed, so that what `resolve` copied is not read. */

@@ -11,7 +11,8 @@
 const LOG2_E = 1.4426950408889634;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) part: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = group_of(part);
   let index = group.x * LANES + lane;
 //! if HEADS_INSIDE
   let head = index % params.headCount;

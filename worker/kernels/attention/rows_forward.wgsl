@@ -19,7 +19,8 @@ const LOG2_E = 1.4426950408889634;
 fn power(x: f32) -> f32 { return bitcast<f32>(u32(max(x, -127.0) + 127.0) << 23u); }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) part: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = group_of(part);
   let index = group.x * LANES + lane;
 //! if HEADS_INSIDE
   let head = index % params.headCount;

@@ -3,7 +3,8 @@
 // of the group, then over the queries in ascending order.
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) part: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = group_of(part);
   let threadRow = lane / THREAD_COLUMNS;
   let threadColumn = lane % THREAD_COLUMNS;
   let firstKey = group.x * ROWS;

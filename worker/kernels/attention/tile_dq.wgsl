@@ -2,7 +2,8 @@
 // rows_dq.wgsl has the formulas. Sums run over keys in ascending order.
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) part: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = group_of(part);
   let threadRow = lane / THREAD_COLUMNS;
   let threadColumn = lane % THREAD_COLUMNS;
   let firstQuery = group.x * ROWS;

@@ -59,7 +59,8 @@ fn attend(lane: u32, queries: Rows, keyHead: u32, first: u32, last: u32) {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) part: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = group_of(part);
   let firstQuery = group.x * ROWS;
   let lastQuery = min(firstQuery + ROWS, params.queryCount) - 1u;
   let head = group.y;

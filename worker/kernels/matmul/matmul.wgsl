@@ -203,12 +203,13 @@ fn stage_b(at: u32, tile_column: u32, k_0: u32) {
 
 @compute @workgroup_size(THREADS)
 fn main(
-  @builtin(workgroup_id) group: vec3u,
+  @builtin(workgroup_id) part_group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 //! if SUBGROUP
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
 //! end
 ) {
+  let group = group_of(part_group);
   let row_0 = group.y * TILE_M;
   let tile_column = group.x * TILE_N;
 //! if SPLIT_K

@@ -9,7 +9,8 @@ var<workgroup> value: array<f32, LANES>;
 var<workgroup> place: array<u32, LANES>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) part: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = group_of(part);
   let row = group.x;
   let start = row * params.columns;
   var largest = -3.4028234e38;

@@ -8,7 +8,8 @@ const LANES = 64u;
 var<workgroup> partial: array<f32, LANES>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) part: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = group_of(part);
   let row = group.x;
   let start = row * params.columns;
   let lowest = -3.4028234e38;

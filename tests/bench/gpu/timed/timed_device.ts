@@ -23,6 +23,9 @@ export class TimedDevice {
   readonly #twins: Twins = new WeakMap();
   #watch: Stopwatch | null = null;
   #recorded: RecordedCommand[] = [];
+  /** Of the kernels that were compiled so far. */
+  #compileSeconds = 0;
+  #kernelCount = 0;
 
   constructor(real: GPUDevice, description: string) {
     this.#real = real;
@@ -37,6 +40,25 @@ export class TimedDevice {
         return typeof value === "function" ? value.bind(target) : value;
       },
     });
+  }
+
+  /** Spent in compiling kernels, so far. */
+  get compileSeconds(): number {
+    return this.#compileSeconds;
+  }
+
+  get kernelCount(): number {
+    return this.#kernelCount;
+  }
+
+  #compile<T>(make: () => T): T {
+    const startedAt = performance.now();
+    this.#kernelCount++;
+    try {
+      return make();
+    } finally {
+      this.#compileSeconds += (performance.now() - startedAt) / 1000;
+    }
   }
 
   /** Times every dispatch that is recorded until `stop`. */
@@ -62,17 +84,29 @@ export class TimedDevice {
     };
     const pipelineTwin = (descriptor: GPUComputePipelineDescriptor) => {
       const module = twins.get(descriptor.compute.module) as unknown as GPUShaderModule;
-      return fake.createComputePipeline({ ...descriptor, compute: { ...descriptor.compute, module } });
+      const layout = twins.get(descriptor.layout as GPUPipelineLayout) as unknown as GPUPipelineLayout;
+      return fake.createComputePipeline({
+        ...descriptor,
+        layout,
+        compute: { ...descriptor.compute, module },
+      });
     };
     return {
       createBuffer: (descriptor: GPUBufferDescriptor) =>
         withTwin(real.createBuffer(descriptor), fake.createBuffer(descriptor)),
       createBindGroupLayout: (descriptor: GPUBindGroupLayoutDescriptor) =>
         withTwin(real.createBindGroupLayout(descriptor), fake.createBindGroupLayout(descriptor)),
+      createPipelineLayout: (descriptor: GPUPipelineLayoutDescriptor) => {
+        const bindGroupLayouts = [...descriptor.bindGroupLayouts].map((layout) => twins.get(layout!));
+        return withTwin(
+          real.createPipelineLayout(descriptor),
+          fake.createPipelineLayout({ bindGroupLayouts } as unknown as GPUPipelineLayoutDescriptor),
+        );
+      },
       createShaderModule: (descriptor: GPUShaderModuleDescriptor) =>
         withTwin(real.createShaderModule(descriptor), fake.createShaderModule(descriptor)),
       createComputePipeline: (descriptor: GPUComputePipelineDescriptor) =>
-        withTwin(real.createComputePipeline(descriptor), pipelineTwin(descriptor)),
+        withTwin(this.#compile(() => real.createComputePipeline(descriptor)), pipelineTwin(descriptor)),
       createComputePipelineAsync: async (descriptor: GPUComputePipelineDescriptor) =>
         withTwin(await real.createComputePipelineAsync(descriptor), pipelineTwin(descriptor)),
       createBindGroup: (descriptor: GPUBindGroupDescriptor) =>

@@ -89,5 +89,7 @@ class TimedPass {
     this.#fake.dispatchWorkgroups(x, y, z);
   }
 
-  end(): void {}
+  end(): void {
+    this.#fake.end();
+  }
 }
