@@ -30,7 +30,7 @@ export interface TestNatsCluster extends AsyncDisposable {
 /** Three servers and a leaf node. */
 export async function startTestNatsCluster(folder: string): Promise<TestNatsCluster> {
   const binary = await clusterBinary();
-  const port = freeBase();
+  const port = freeBase(4);
   const at = (index: number) => `${HOST}:${port + index}`;
   const options = parseOptions([
     ...["--server", [0, 1, 2].map(at).join(","), "--leaf", at(3), "--out", folder],
@@ -97,10 +97,12 @@ async function clusterBinary(): Promise<string> {
   return kept;
 }
 
-/** Of ten ports in a row that are free, with all that a server derives from them (deploy/nats/server_config.ts). */
-function freeBase(): number {
+/** The first of `count` ports in a row that are free, with all that a server derives from them (deploy/nats/server_config.ts). */
+export function freeBase(count: number): number {
   for (let port = 14_000 + Deno.pid % 500 * 10; port < 58_000; port += 10) {
-    const all = [0, 1, 2, 3].flatMap((index) => [0, 2000, 3200, 4000].map((more) => port + index + more));
+    const all = Array.from({ length: count }, (_, index) => index).flatMap((index) =>
+      [0, 2000, 3200, 4000].map((more) => port + index + more)
+    );
     try {
       for (const hostPort of all) Deno.listen({ hostname: HOST, port: hostPort }).close();
       return port;
