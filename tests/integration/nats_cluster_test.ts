@@ -3,6 +3,7 @@
  * node; then two of three are away. Whatever happens, the adapter is that of a job on one server that nothing has happened to.
  */
 import { assertEquals, assertLess, assertMatch } from "@std/assert";
+import { ensureClusterBinary } from "../../coordinator/broker/nats_binaries_fixture.ts";
 import { openConnection } from "../../shared/bus/nats_connection.ts";
 import { systemClock } from "../../shared/clock.ts";
 import {
@@ -13,6 +14,7 @@ import {
   until,
   withFolder,
 } from "./coordinator_child.ts";
+import { adapterHash } from "./adapter_hash.ts";
 import { assertIdentities, assertRefused } from "./enforced_identities.ts";
 import { startTestNatsCluster, type TestNatsCluster } from "./nats_cluster.ts";
 import { startToyWorker } from "./toy_worker.ts";
@@ -80,27 +82,16 @@ async function train(
   return { messages, losses, adapter, log: coordinator.stderr() };
 }
 
-/** SHA-256 of the one adapter below a data folder. */
-async function adapterHash(folder: string): Promise<string> {
-  const found: string[] = [];
-  const walk = async (path: string): Promise<void> => {
-    for await (const { name, isDirectory } of Deno.readDir(path)) {
-      if (isDirectory) await walk(`${path}/${name}`);
-      else if (name === "adapter_model.safetensors") found.push(`${path}/${name}`);
-    }
-  };
-  await walk(folder);
-  assertEquals(found.length, 1, found.join());
-  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(found[0]!));
-  return new Uint8Array(digest).toHex();
-}
-
 async function readiness(api: string): Promise<{ status: number; text: string }> {
   const response = await fetch(api.replace("/v1", "/readyz"));
   return { status: response.status, text: await response.text() };
 }
 
-Deno.test("a cluster of three loses any of its servers, and its quorum: the job's adapter is the same", async (t) => {
+const title = "a cluster of three loses any of its servers, and its quorum: the job's adapter is the same";
+
+Deno.test(`${title} [ignored without nats-server 2.12 or Go]`, {
+  ignore: await ensureClusterBinary() === null,
+}, async (t) => {
   const undisturbed = await train(null, () => Promise.resolve());
   assertEquals(undisturbed.losses.length, STEPS);
   await withFolder(async (folder) => {
