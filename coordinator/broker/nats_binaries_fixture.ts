@@ -39,26 +39,28 @@ export interface FoundNatsServer {
 
 /** One binary for each version, the one that a coordinator would take first. */
 export function natsBinaries(): readonly FoundNatsServer[] {
+  const all = allVersions();
+  if (all.length === 1) {
+    const { version } = all[0]!;
+    const elsewhere = "LORAFLEET_TEST_NATS_SERVER, ~/go/bin or .cache/bin";
+    console.log(`tried with nats-server ${version} alone: no other version is in ${elsewhere}`);
+  }
+  return all;
+}
+
+function allVersions(): readonly FoundNatsServer[] {
   const byVersion = new Map<string, string>();
   for (const binary of candidates()) {
     const version = versionOf(binary);
     if (version !== null && !byVersion.has(version)) byVersion.set(version, binary);
   }
-  const all = [...byVersion].map(([version, binary]) => ({ binary, version }));
-  if (all.length === 1) {
-    console.log(
-      `tried with nats-server ${
-        all[0]!.version
-      } alone: no other version is in LORAFLEET_TEST_NATS_SERVER, ~/go/bin or .cache/bin`,
-    );
-  }
-  return all;
+  return [...byVersion].map(([version, binary]) => ({ binary, version }));
 }
 
 /** The newest nats-server that is here, if it is one for clusters; null otherwise. */
 export function clusterBinary(): FoundNatsServer | null {
   const [oldestMajor, oldestMinor] = OLDEST_CLUSTER;
-  const fitting = natsBinaries().map((found) => ({ found, parts: parseNatsVersion(found.version)! }))
+  const fitting = allVersions().map((found) => ({ found, parts: parseNatsVersion(found.version)! }))
     .filter(({ parts: [major, minor] }) =>
       major! > oldestMajor || (major === oldestMajor && minor! >= oldestMinor)
     )
