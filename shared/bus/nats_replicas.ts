@@ -62,8 +62,8 @@ export async function growReplicas(
   { config, cluster }: StreamInfo,
   domain: string | null = null,
 ): Promise<number> {
-  // A stream of a single server has no cluster; 2.9.10 would accept three copies there, and make none.
-  if (cluster === undefined) return 1;
+  // A single server before 2.15 would accept three copies, and make none.
+  if (!isOfCluster(cluster)) return 1;
   if (config.num_replicas >= REPLICAS || !mayReplicate(nc, domain)) return config.num_replicas;
   try {
     await streams.update(config.name, { num_replicas: REPLICAS });
@@ -72,6 +72,12 @@ export async function growReplicas(
     if (!isTooFewServers(thrown)) throw thrown;
     return config.num_replicas;
   }
+}
+
+/** A single server says no cluster of its streams, or one without a name; a leaf node its own name (see `clusterOf`). */
+function isOfCluster(cluster: StreamInfo["cluster"]): boolean {
+  const { name = "", leader } = cluster ?? {};
+  return name !== "" && name !== leader;
 }
 
 /** Streams with fewer copies than they should have, until the cluster has servers for them. */

@@ -35,7 +35,7 @@ Deno.test("a cluster that gets its third server is given the missing copies; a d
         ? Promise.reject(
           new JetStreamApiError({ code: 404, err_code: 10059, description: "stream not found" }),
         )
-        : Promise.resolve({ config: { name, num_replicas: 1 }, cluster: { name: "c" } }),
+        : Promise.resolve({ config: { name, num_replicas: 1 }, cluster: { name: "c", leader: "a" } }),
     update(name: string, { num_replicas: count }: { num_replicas: number }) {
       asked.push(name);
       return count > servers++ ? Promise.reject(tooFew()) : Promise.resolve();
@@ -58,11 +58,14 @@ Deno.test("a cluster that gets its third server is given the missing copies; a d
   assertEquals(told.at(-1), ["log", 3]);
 });
 
-Deno.test("a single server behind a leaf node is not asked for copies, which 2.9.10 would promise", async () => {
-  const info = { config: { name: "s", num_replicas: 1 } } as StreamInfo;
+Deno.test("a single server behind a leaf node is not asked for copies, which some would promise without making any", async () => {
   const refuse = { update: () => Promise.reject(new Error("asked")) };
   const manager = { streams: refuse } as unknown as JetStreamManager;
-  assertEquals(await growReplicas(connection("edge"), manager, info, "hub"), 1);
+  // As 2.9.10, 2.12.3 and a leaf node with streams of its own say it.
+  for (const cluster of [undefined, { leader: "hub" }, { name: "edge", leader: "edge" }]) {
+    const info = { config: { name: "s", num_replicas: 1 }, cluster } as StreamInfo;
+    assertEquals(await growReplicas(connection("edge"), manager, info, "hub"), 1);
+  }
 });
 
 Deno.test("a leaf node that calls itself a cluster is none", () => {
