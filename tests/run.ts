@@ -9,6 +9,7 @@
  */
 import { parseArgs } from "node:util";
 import { dirname, fromFileUrl, join } from "@std/path";
+import { ensureClusterBinary } from "../coordinator/broker/nats_binaries_fixture.ts";
 import { ensureSetup } from "../deploy/setup/ensure.ts";
 import { runtimeFolderVariables } from "../deploy/setup/runtime_folder.ts";
 import { LoraFleetError, messageOf, quote } from "../shared/errors.ts";
@@ -133,11 +134,22 @@ async function runAll(
   return results;
 }
 
+/** Debian's nats-server is one for single brokers, and these are tried with a newer one, too. */
+async function seeToNewerNatsServer(): Promise<void> {
+  const found = await ensureClusterBinary().catch((thrown) =>
+    void console.error(`tests: ${messageOf(thrown)}`)
+  );
+  if (found === null) {
+    console.error("tests: no nats-server 2.12 or newer is here, nor Go: clusters are not tested");
+  }
+}
+
 async function main(): Promise<number> {
   const { names, groups: chosen, timeLimitMs, processLimitMs } = parseOptions(Deno.args);
   const files = selectTests(discoverTests(root), names);
   const groups = names.length === 0 ? chosen : chosen.filter((group) => files[group].length > 0);
   const { natsServerPath } = await ensureSetup({ log: (line) => console.error(line), ignoreGpu: true });
+  await seeToNewerNatsServer();
   const stopper = new AbortController();
   let signalExitCode = 0;
   for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15], ["SIGHUP", 1]] as const) {

@@ -44,7 +44,7 @@ export async function assertUsable(
     const explained = accounts === null
       ? explainStore(thrown, `the broker ${url}`)
       : explainRefusal(thrown, url, accounts);
-    throw domain === null ? explained : explainDomain(explained, domain, url);
+    throw domain === null ? explained : explainDomain(explained, { domain, url, accounts });
   });
   if (accounts !== null && found.hasWorkersJetStream) {
     const message =
@@ -77,13 +77,21 @@ export function clockWarning(brokerAheadMs: number): string | null {
 }
 
 /** A domain that nobody has answers no one, as one that is away does. */
-function explainDomain(thrown: unknown, domain: string, url: string): unknown {
+function explainDomain(
+  thrown: unknown,
+  { domain, url, accounts }: {
+    readonly domain: string;
+    readonly url: string;
+    readonly accounts: ForeignAccounts | null;
+  },
+): unknown {
   if (!(thrown instanceof LoraFleetError) || thrown.code !== "timeout") return thrown;
+  const account = accounts === null ? "that we use" : "of --nats-creds, besides that of the workers";
   const message =
     `no JetStream of the domain ${
       quote(domain)
     } (--nats-domain) answers at the broker ${url}: the servers with the streams ` +
-    "need jetstream { domain: … } with this name, and the leaf node a connection to them for the account that we use " +
+    `need jetstream { domain: … } with this name, and the leaf node a connection to them for the account ${account} ` +
     `(docs/nats.md): ${messageOf(thrown)}`;
   return new LoraFleetError("timeout", message, { param: "nats-domain", cause: thrown });
 }

@@ -29,6 +29,8 @@ export const clusterKeysSchema = z.strictObject({
     coordinatorSystem: z.string(),
     leafFleet: z.string(),
     leafSystem: z.string(),
+    /** Of the leaf node beside the coordinator; not there in files of earlier versions. */
+    besideCoordinator: z.strictObject({ streams: z.string(), system: z.string() }).optional(),
   }),
 });
 export type ClusterKeys = z.output<typeof clusterKeysSchema>;
@@ -52,20 +54,35 @@ export function createClusterKeys(now: number): ClusterKeys {
       coordinatorSystem: credentialsText(masterOf(system, user(), now)),
       leafFleet: credentialsText(leafUserOf("fleet", fleet, user(), now)),
       leafSystem: credentialsText(leafUserOf("system", system, user(), now)),
+      besideCoordinator: credentialsBeside({ ...seeds, createdAt: now }),
     },
+  };
+}
+
+/** New users of the leaf node beside the coordinator: it carries the streams, and what tells the servers of revoked workers. */
+export function credentialsBeside(keys: Omit<ClusterKeys, "credentials">) {
+  const { streams, system } = accountKeys(keys);
+  const user = () => createNatsKeys("user");
+  return {
+    streams: credentialsText(leafUserOf("streams", streams, user(), keys.createdAt)),
+    system: credentialsText(leafUserOf("revoking", system, user(), keys.createdAt)),
   };
 }
 
 /** What servers are configured with: no secrets. */
 export interface PublicAccounts {
   readonly accounts: BrokerAccounts;
-  readonly publicKeys: { readonly fleet: string; readonly system: string };
+  readonly publicKeys: { readonly fleet: string; readonly system: string; readonly streams: string };
 }
 
 export function publicAccounts(keys: ClusterKeys): PublicAccounts {
   const pairs = accountKeys(keys);
   return {
     accounts: brokerAccounts(pairs, [], keys.createdAt),
-    publicKeys: { fleet: pairs.fleet.publicKey, system: pairs.system.publicKey },
+    publicKeys: {
+      fleet: pairs.fleet.publicKey,
+      system: pairs.system.publicKey,
+      streams: pairs.streams.publicKey,
+    },
   };
 }

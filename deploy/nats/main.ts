@@ -6,13 +6,13 @@ import { writeCluster } from "./write_cluster.ts";
 
 async function write(options: NatsTaskOptions): Promise<void> {
   const { folders, isNew } = await writeCluster(options, Math.floor(systemClock.now() / 1000));
-  const { outFolder, configFolder, servers, leafs } = options;
+  const { outFolder, configFolder, servers, leafs, coordinatorLeaf } = options;
   console.log(
     `${
       isNew ? "New keys" : "The keys that were there"
     }: ${outFolder}/keys.json. Keep it where no server is: it signs everything.`,
   );
-  for (const { name, host } of [...servers, ...leafs]) {
+  for (const { name, host } of [...servers, ...leafs, ...coordinatorLeaf === null ? [] : [coordinatorLeaf]]) {
     console.log(`  ${folders.get(name)} → ${host}:${configFolder.replaceAll("{name}", name)}`);
   }
   console.log(

@@ -7,6 +7,10 @@ import type { ClusterServer } from "./server_config.ts";
 export interface NatsTaskOptions {
   readonly servers: readonly ClusterServer[];
   readonly leafs: readonly ClusterServer[];
+  /** The leaf node that the coordinator connects to; null: it connects to the servers. */
+  readonly coordinatorLeaf: ClusterServer | null;
+  /** Of the servers' JetStream; null: none, as nobody asks for it from behind a leaf node. */
+  readonly domain: string | null;
   /** Where the files are written. */
   readonly outFolder: string;
   /** Where they lie on the servers' machines; `{name}` stands for the server's name. */
@@ -23,6 +27,9 @@ more server, or one more region.
 
   --server <host[:port]>   a server of the cluster (port 4222): three, or one for a broker of its own; may be given several times
   --leaf <host[:port]>     a server in another region, whose workers connect to it
+  --coordinator-leaf <host[:port]>  a server beside the coordinator, which connects to it alone; the streams stay at the
+                           servers of --server
+  --domain <name>          their JetStream domain: "hub" with --coordinator-leaf, otherwise none
   --out <folder>           what is written (./nats)
   --config-folder <path>   where a server finds its files (/etc/nats); {name} stands for its name
   --store-folder <path>    where it keeps its streams (/var/lib/nats); {name} as well
@@ -35,6 +42,8 @@ Ports besides the client's: +2000 for the other servers, +3200 for leaf nodes, +
 const OPTIONS = {
   "server": { type: "string", multiple: true },
   "leaf": { type: "string", multiple: true },
+  "coordinator-leaf": { type: "string" },
+  "domain": { type: "string" },
   "out": { type: "string" },
   "config-folder": { type: "string" },
   "store-folder": { type: "string" },
@@ -43,6 +52,8 @@ const OPTIONS = {
 } as const;
 
 const DEFAULT_PORT = 4222;
+/** As NATS' own documents call it. */
+const DEFAULT_DOMAIN = "hub";
 /** So that the ports derived from it are ports, too. */
 const MAX_PORT = 65535 - 4000;
 
@@ -64,11 +75,17 @@ export function parseOptions(args: readonly string[]): NatsTaskOptions | null {
   if (servers.length > 5) {
     throw usage("server", `--server is given ${servers.length} times; 1, 3 or 5 are needed`);
   }
-  const addresses = [...servers, ...leafs].map(({ host, port }) => `${host}:${port}`);
+  const beside = values["coordinator-leaf"];
+  const coordinatorLeaf = beside === undefined
+    ? null
+    : serverOf(beside, "coordinator-leaf", "leaf-coordinator");
+  const all = [...servers, ...leafs, ...coordinatorLeaf === null ? [] : [coordinatorLeaf]];
+  const addresses = all.map(({ host, port }) => `${host}:${port}`);
   const twice = addresses.find((address, index) => addresses.indexOf(address) < index);
   if (twice !== undefined) throw usage("server", `${quote(twice)} is given twice`);
   return {
-    ...{ servers, leafs },
+    ...{ servers, leafs, coordinatorLeaf },
+    domain: domainOf(values.domain) ?? (coordinatorLeaf === null ? null : DEFAULT_DOMAIN),
     outFolder: resolve(values.out ?? "nats"),
     configFolder: values["config-folder"] ?? "/etc/nats",
     storeFolder: values["store-folder"] ?? "/var/lib/nats",
@@ -82,6 +99,13 @@ function read(args: readonly string[]) {
   } catch (thrown) {
     throw new LoraFleetError("usage", messageOf(thrown), { cause: thrown });
   }
+}
+
+/** One word of a subject. */
+function domainOf(text: string | undefined): string | null {
+  if (text === undefined) return null;
+  if (/^[\w-]+$/.test(text)) return text;
+  throw usage("domain", `--domain is ${quote(text)}; a name of letters, digits, "-" and "_" is needed`);
 }
 
 function serverOf(text: string, option: string, name: string): ClusterServer {

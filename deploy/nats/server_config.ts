@@ -21,12 +21,15 @@ export interface ServerConfigOptions {
   readonly storeFolder: string;
   /** Null: nothing is encrypted. */
   readonly tls: TlsPaths | null;
+  /** Of the servers' JetStream; null: none. */
+  readonly domain: string | null;
 }
 
-/** By account: a leaf node's credentials files, public keys. */
+/** By account: a leaf node's credentials files, public keys. That of the streams is the coordinator's leaf node's alone. */
 interface OfLeafAccounts {
   readonly fleet: string;
   readonly system: string;
+  readonly streams?: string;
 }
 
 /** As those of the coordinator's own broker: gradients of 4 MiB and the largest micro-batch. */
@@ -48,7 +51,7 @@ export function clusterServerConfig(
   publicKeys: Pick<OfLeafAccounts, "fleet">,
   options: ServerConfigOptions,
 ): string {
-  const { storeFolder, tls } = options;
+  const { storeFolder, tls, domain } = options;
   const routes = servers.map(({ host, port }) => `    nats-route://${inUrl(host)}:${port + ROUTES}`).join(
     "\n",
   );
@@ -66,7 +69,7 @@ ${tlsBlock(tls, "  ", "verify: true")}}
 jetstream {
   store_dir: ${quoted(`${storeFolder}/jetstream`)}
   sync_interval: always
-}
+${domain === null ? "" : `  domain: ${quoted(domain)}\n`}}
 ${cluster}
 # Other regions connect here.
 leafnodes {
@@ -88,7 +91,7 @@ export function leafConfig(
   leaf: ClusterServer,
   servers: readonly ClusterServer[],
   credentials: OfLeafAccounts,
-  publicKeys: OfLeafAccounts,
+  publicKeys: Required<OfLeafAccounts>,
   options: ServerConfigOptions,
 ): string {
   const { tls } = options;
@@ -96,13 +99,14 @@ export function leafConfig(
   const urls = servers.map((server) => `"${scheme}://${inUrl(server.host)}:${leafPortOf(server)}"`).join(
     ", ",
   );
-  const remotes = (["fleet", "system"] as const).map((account) =>
-    `    {
+  const remotes = (["fleet", "system", "streams"] as const).flatMap((account) => {
+    const path = credentials[account];
+    return path === undefined ? [] : [`    {
       urls: [${urls}]
       account: ${publicKeys[account]}
-      credentials: ${quoted(credentials[account])}
-${tls === null ? "" : `      tls { ca_file: ${quoted(tls.ca)} }\n`}    }`
-  );
+      credentials: ${quoted(path)}
+${tls === null ? "" : `      tls { ca_file: ${quoted(tls.ca)} }\n`}    }`];
+  });
   return `${common(leaf, options)}
 ${leafTraffic(publicKeys)}
 leafnodes {

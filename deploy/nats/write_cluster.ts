@@ -1,7 +1,13 @@
 /** Writes the files of a cluster: one folder for each machine, to be copied there. */
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
 import { ensureAuthority, ensureCertificate } from "./certificates.ts";
-import { type ClusterKeys, clusterKeysSchema, createClusterKeys, publicAccounts } from "./cluster_keys.ts";
+import {
+  type ClusterKeys,
+  clusterKeysSchema,
+  createClusterKeys,
+  credentialsBeside,
+  publicAccounts,
+} from "./cluster_keys.ts";
 import type { NatsTaskOptions } from "./options.ts";
 import { type ClusterServer, clusterServerConfig, leafConfig, type TlsPaths } from "./server_config.ts";
 
@@ -18,7 +24,7 @@ export interface WrittenCluster {
 
 /** `now` is in seconds since 1970. Throws `storage`, `missing_dependency` (openssl). */
 export async function writeCluster(options: NatsTaskOptions, now: number): Promise<WrittenCluster> {
-  const { servers, leafs, outFolder, isEncrypted } = options;
+  const { servers, leafs, coordinatorLeaf, domain, outFolder, isEncrypted } = options;
   await makeFolder(outFolder);
   const { keys, isNew } = await ensureKeys(`${outFolder}/keys.json`, now);
   const { accounts, publicKeys } = publicAccounts(keys);
@@ -40,7 +46,7 @@ export async function writeCluster(options: NatsTaskOptions, now: number): Promi
     return {
       folder,
       at,
-      options: { accounts, tls, storeFolder: options.storeFolder.replaceAll("{name}", name) },
+      options: { accounts, tls, domain, storeFolder: options.storeFolder.replaceAll("{name}", name) },
     };
   }
 
@@ -48,11 +54,17 @@ export async function writeCluster(options: NatsTaskOptions, now: number): Promi
     const { folder, options } = await prepare(server);
     await write(`${folder}/nats-server.conf`, clusterServerConfig(server, servers, publicKeys, options));
   }
-  for (const leaf of leafs) {
+  for (const leaf of [...leafs, ...coordinatorLeaf === null ? [] : [coordinatorLeaf]]) {
     const { folder, at, options } = await prepare(leaf);
-    const credentials = { fleet: at("fleet.creds"), system: at("system.creds") };
-    await write(`${folder}/fleet.creds`, keys.credentials.leafFleet);
-    await write(`${folder}/system.creds`, keys.credentials.leafSystem);
+    const { leafFleet, leafSystem, besideCoordinator } = keys.credentials;
+    const beside = leaf === coordinatorLeaf ? besideCoordinator! : null;
+    const credentials = {
+      ...{ fleet: at("fleet.creds"), system: at("system.creds") },
+      ...(beside === null ? {} : { streams: at("streams.creds") }),
+    };
+    await write(`${folder}/fleet.creds`, leafFleet);
+    await write(`${folder}/system.creds`, beside?.system ?? leafSystem);
+    if (beside !== null) await write(`${folder}/streams.creds`, beside.streams);
     await write(`${folder}/nats-server.conf`, leafConfig(leaf, servers, credentials, publicKeys, options));
   }
   const folder = `${outFolder}/coordinator`;
@@ -63,7 +75,7 @@ export async function writeCluster(options: NatsTaskOptions, now: number): Promi
 async function writeCoordinator(
   folder: string,
   keys: ClusterKeys,
-  { servers, outFolder, isEncrypted }: NatsTaskOptions,
+  { servers, coordinatorLeaf, domain, outFolder, isEncrypted }: NatsTaskOptions,
 ): Promise<Record<string, string>> {
   await makeFolder(folder);
   if (isEncrypted) await Deno.copyFile(`${outFolder}/ca.pem`, `${folder}/ca.pem`);
@@ -75,7 +87,8 @@ async function writeCoordinator(
   const url = ({ host, port }: ClusterServer) =>
     `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
   const environment = {
-    NATS_URL: servers.map(url).join(","),
+    NATS_URL: coordinatorLeaf === null ? servers.map(url).join(",") : url(coordinatorLeaf),
+    ...(coordinatorLeaf === null ? {} : { LORAFLEET_NATS_DOMAIN: domain! }),
     NATS_CREDS: `${folder}/streams.creds`,
     ...(isEncrypted ? { NATS_CA: `${folder}/ca.pem` } : {}),
     LORAFLEET_NATS_ACCOUNT_KEY: `${folder}/fleet.nk`,
@@ -98,11 +111,16 @@ async function ensureKeys(path: string, now: number): Promise<{ keys: ClusterKey
     await write(path, `${JSON.stringify(keys, null, 2)}\n`);
     return { keys, isNew: true };
   }
+  let keys: ClusterKeys;
   try {
-    return { keys: clusterKeysSchema.parse(JSON.parse(text)), isNew: false };
+    keys = clusterKeysSchema.parse(JSON.parse(text));
   } catch {
     throw unusable(path, "it does not hold a cluster's keys; name another folder with --out");
   }
+  if (keys.credentials.besideCoordinator !== undefined) return { keys, isNew: false };
+  const added = { ...keys, credentials: { ...keys.credentials, besideCoordinator: credentialsBeside(keys) } };
+  await write(path, `${JSON.stringify(added, null, 2)}\n`);
+  return { keys: added, isNew: false };
 }
 
 async function makeFolder(path: string): Promise<void> {

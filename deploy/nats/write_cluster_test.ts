@@ -51,9 +51,11 @@ Deno.test("nats-server takes every configuration, with TLS and without, for a cl
   withFolder(async (folder) => {
     for (const more of [["--leaf", "127.0.0.1:4262"], ["--no-tls", "--leaf", "127.0.0.1:4262"]]) {
       const out = `${folder}/${more.length}`;
-      const { folders } = await writeCluster(optionsIn(out, ...more), NOW);
-      assertEquals([...folders.keys()], ["server-1", "server-2", "server-3", "leaf-1", "coordinator"]);
-      for (const name of ["server-1", "server-2", "server-3", "leaf-1"]) {
+      const beside = ["--coordinator-leaf", "127.0.0.1:4272"];
+      const { folders } = await writeCluster(optionsIn(out, ...more, ...beside), NOW);
+      const names = ["server-1", "server-2", "server-3", "leaf-1", "leaf-coordinator"];
+      assertEquals([...folders.keys()], [...names, "coordinator"]);
+      for (const name of names) {
         const said = await check(`${out}/${name}/nats-server.conf`);
         if (said !== "good") assertMatch(said, /unknown field "sync_interval"/);
       }
@@ -94,6 +96,36 @@ Deno.test("the coordinator's variables name its files and all servers", () =>
       LORAFLEET_NATS_OPERATOR_KEY: `${folder}/coordinator/operator.nk`,
       LORAFLEET_NATS_SYSTEM_CREDS: `${folder}/coordinator/system.creds`,
     });
+  }));
+
+Deno.test("only the leaf node beside the coordinator carries the streams, and the coordinator asks it for the domain", () =>
+  withFolder(async (folder) => {
+    const leafs = ["--leaf", "localhost:4262", "--coordinator-leaf", "127.0.0.1:4272", "--no-tls"];
+    // Keys of a version that knew no such leaf node.
+    await writeCluster(optionsIn(folder, "--no-tls"), NOW);
+    const { credentials: { besideCoordinator: _, ...credentials }, ...keys } = JSON.parse(
+      await Deno.readTextFile(`${folder}/keys.json`),
+    );
+    await Deno.writeTextFile(`${folder}/keys.json`, JSON.stringify({ ...keys, credentials }));
+    const { environment, isNew } = await writeCluster(optionsIn(folder, ...leafs), NOW);
+    const written = await filesIn(folder);
+    await writeCluster(optionsIn(folder, ...leafs), NOW + 1000);
+    assertEquals(await filesIn(folder), written);
+    assertEquals(isNew, false);
+    assertEquals([environment["NATS_URL"], environment["LORAFLEET_NATS_DOMAIN"]], [
+      "nats://127.0.0.1:4272",
+      "hub",
+    ]);
+    const accounts = (name: string) =>
+      written.get(`${name}/nats-server.conf`)!.match(/^ +account: A/gm)?.length;
+    assertEquals([accounts("leaf-1"), accounts("leaf-coordinator")], [2, 3]);
+    assertEquals([...written.keys()].filter((path) => path.endsWith("streams.creds")).toSorted(), [
+      "coordinator/streams.creds",
+      "leaf-coordinator/streams.creds",
+    ]);
+    for (const name of ["server-1", "server-2", "server-3"]) {
+      assertMatch(written.get(`${name}/nats-server.conf`)!, /^ {2}domain: "hub"$/m);
+    }
   }));
 
 Deno.test("a folder with a different keys.json is left alone", () =>

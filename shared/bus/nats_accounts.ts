@@ -182,6 +182,9 @@ const LEAF_RIGHTS = {
       ],
     },
   },
+  // Both of the leaf node beside the coordinator, which has every right in these accounts.
+  streams: {},
+  revoking: {},
 } as const;
 
 /** A leaf node's user in one of the accounts. */

@@ -10,6 +10,7 @@ import type { Bus, BusStatus } from "./bus.ts";
 import { type NatsConnectionOptions, openConnection } from "./nats_connection.ts";
 import { createNatsCore } from "./nats_core.ts";
 import type { NatsIdentity } from "./nats_keys.ts";
+import { clusterOf } from "./nats_replicas.ts";
 import { createNatsStore, type NatsStoreOptions } from "./nats_store.ts";
 
 interface NatsBusOptions extends NatsConnectionOptions, NatsStoreOptions {
@@ -93,8 +94,8 @@ async function watchStatus(
   }
 }
 
-function serverInfoOf({ version, cluster, server_name: name }: ServerInfo): NatsServerInfo {
-  return { version, cluster: cluster ?? null, name };
+function serverInfoOf(info: ServerInfo): NatsServerInfo {
+  return { version: info.version, cluster: clusterOf(info), name: info.server_name };
 }
 
 /** Sends what was published, then leaves; does not wait for a broker that is away. */

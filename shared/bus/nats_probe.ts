@@ -78,7 +78,11 @@ export async function probeBroker({ store, fleet, domain, timeoutMs, now }: Prob
   open.defer(() => manager.streams.delete(name).then(() => {}, () => {}));
   if (fleet === null) return { clockAheadMs, canPull: true, hasWorkersJetStream: false };
   await retry(() =>
-    manager.consumers.add(name, { durable_name: WORK_CONSUMER, ack_policy: AckPolicy.Explicit })
+    manager.consumers.add(name, {
+      ...{ durable_name: WORK_CONSUMER, ack_policy: AckPolicy.Explicit },
+      // The first answer may be lost behind leaf nodes that learn of each other's inboxes at this moment.
+      ack_wait: nanos(PULL_MS / 2),
+    })
   );
   await retry(() =>
     jetstream(nc, inDomain(domain)).publish(subject, "probe", { msgID: name, timeout: TRY_MS })

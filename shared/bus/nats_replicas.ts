@@ -3,7 +3,7 @@
  * away; one otherwise. Two would be lost with either server, as a majority of two is two.
  */
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection, ServerInfo } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { messageOf, quote } from "../errors.ts";
 import { isNotFound, isTooFewServers, isTransient } from "./nats_errors.ts";
@@ -18,14 +18,19 @@ export function mayReplicate(nc: NatsConnection, domain: string | null): boolean
   return domain !== null || isClustered(nc);
 }
 
+/** The cluster that a server belongs to, or null; a leaf node without one calls itself a cluster by its own name. */
+export function clusterOf({ cluster, server_name: name }: ServerInfo): string | null {
+  return cluster === undefined || cluster === name ? null : cluster;
+}
+
 function isClustered(nc: NatsConnection): boolean {
-  return nc.info?.cluster !== undefined;
+  return nc.info !== undefined && clusterOf(nc.info) !== null;
 }
 
 /** Why a request was not carried out: in a cluster silence means that a stream has no leader now, or that no one can lead. */
 export function reasonOf(nc: NatsConnection, thrown: unknown): string {
   if (!isClustered(nc) || !isTransient(thrown)) return messageOf(thrown);
-  const cluster = quote(nc.info!.cluster!);
+  const cluster = quote(clusterOf(nc.info!)!);
   return `no server of the cluster ${cluster} leads it now, and a majority of them has to run: ${
     messageOf(thrown)
   }`;
@@ -54,9 +59,11 @@ export async function createReplicated<T extends Partial<StreamConfig>>(
 export async function growReplicas(
   nc: NatsConnection,
   { streams }: JetStreamManager,
-  { config }: StreamInfo,
+  { config, cluster }: StreamInfo,
   domain: string | null = null,
 ): Promise<number> {
+  // A single server before 2.15 would accept three copies, and make none.
+  if (!isOfCluster(cluster)) return 1;
   if (config.num_replicas >= REPLICAS || !mayReplicate(nc, domain)) return config.num_replicas;
   try {
     await streams.update(config.name, { num_replicas: REPLICAS });
@@ -65,6 +72,12 @@ export async function growReplicas(
     if (!isTooFewServers(thrown)) throw thrown;
     return config.num_replicas;
   }
+}
+
+/** A single server says no cluster of its streams, or one without a name; a leaf node its own name (see `clusterOf`). */
+function isOfCluster(cluster: StreamInfo["cluster"]): boolean {
+  const { name = "", leader } = cluster ?? {};
+  return name !== "" && name !== leader;
 }
 
 /** Streams with fewer copies than they should have, until the cluster has servers for them. */

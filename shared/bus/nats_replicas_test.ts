@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { JetStreamApiError, type JetStreamManager } from "@nats-io/jetstream";
-import { type NatsConnection, TimeoutError } from "@nats-io/transport-node";
-import { createReplicaKeeper, createReplicated, reasonOf } from "./nats_replicas.ts";
+import { JetStreamApiError, type JetStreamManager, type StreamInfo } from "@nats-io/jetstream";
+import { type NatsConnection, type ServerInfo, TimeoutError } from "@nats-io/transport-node";
+import { clusterOf, createReplicaKeeper, createReplicated, growReplicas, reasonOf } from "./nats_replicas.ts";
 
 const tooFew = () =>
   new JetStreamApiError({ code: 400, err_code: 10005, description: "no suitable peers for placement" });
@@ -35,7 +35,7 @@ Deno.test("a cluster that gets its third server is given the missing copies; a d
         ? Promise.reject(
           new JetStreamApiError({ code: 404, err_code: 10059, description: "stream not found" }),
         )
-        : Promise.resolve({ config: { name, num_replicas: 1 } }),
+        : Promise.resolve({ config: { name, num_replicas: 1 }, cluster: { name: "c", leader: "a" } }),
     update(name: string, { num_replicas: count }: { num_replicas: number }) {
       asked.push(name);
       return count > servers++ ? Promise.reject(tooFew()) : Promise.resolve();
@@ -56,6 +56,21 @@ Deno.test("a cluster that gets its third server is given the missing copies; a d
   await done.promise;
   assertEquals(asked, ["log", "log", "log"]);
   assertEquals(told.at(-1), ["log", 3]);
+});
+
+Deno.test("a single server behind a leaf node is not asked for copies, which some would promise without making any", async () => {
+  const refuse = { update: () => Promise.reject(new Error("asked")) };
+  const manager = { streams: refuse } as unknown as JetStreamManager;
+  // As 2.9.10, 2.12.3 and a leaf node with streams of its own say it.
+  for (const cluster of [undefined, { leader: "hub" }, { name: "edge", leader: "edge" }]) {
+    const info = { config: { name: "s", num_replicas: 1 }, cluster } as StreamInfo;
+    assertEquals(await growReplicas(connection("edge"), manager, info, "hub"), 1);
+  }
+});
+
+Deno.test("a leaf node that calls itself a cluster is none", () => {
+  const of = (cluster: string | undefined) => clusterOf({ server_name: "edge", cluster } as ServerInfo);
+  assertEquals([of("edge"), of("c"), of(undefined)], [null, "c", null]);
 });
 
 Deno.test("silence is explained in a cluster, and left as it is at a single server", () => {

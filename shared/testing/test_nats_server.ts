@@ -14,6 +14,8 @@ interface TestNatsServerOptions {
   readonly maxPayloadBytes?: number;
   /** Further lines of the configuration file. */
   readonly configuration?: string;
+  /** The nats-server; left out: the first that is found. */
+  readonly binary?: string;
 }
 
 const START_TIMEOUT_MS = 20_000;
@@ -51,7 +53,7 @@ export async function startTestNatsServer(options: TestNatsServerOptions = {}): 
 async function start(
   folder: string,
   port: number,
-  { maxPayloadBytes = 2 ** 20, configuration = "" }: TestNatsServerOptions,
+  { maxPayloadBytes = 2 ** 20, configuration = "", binary }: TestNatsServerOptions,
 ): Promise<{ child: Deno.ChildProcess; port: number }> {
   const configPath = `${folder}/nats-server.conf`;
   await Deno.writeTextFile(
@@ -64,7 +66,7 @@ jetstream { store_dir: ${JSON.stringify(`${folder}/jetstream`)} }
 ${configuration}
 `,
   );
-  const child = spawn(configPath);
+  const child = spawn(configPath, binary === undefined ? BINARIES : [binary]);
   const portsPath = `${folder}/nats-server_${child.pid}.ports`;
   const deadline = systemClock.now() + START_TIMEOUT_MS;
   while (systemClock.now() < deadline) {
@@ -77,8 +79,8 @@ ${configuration}
   throw new LoraFleetError("timeout", `nats-server was not ready after ${START_TIMEOUT_MS} ms`);
 }
 
-function spawn(configPath: string): Deno.ChildProcess {
-  for (const binary of BINARIES) {
+function spawn(configPath: string, binaries: readonly string[]): Deno.ChildProcess {
+  for (const binary of binaries) {
     try {
       return new Deno.Command(binary, {
         args: ["--config", configPath],

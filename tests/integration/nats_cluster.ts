@@ -1,16 +1,13 @@
 /** A cluster of real nats-servers as `deno task nats` sets it up, with a leaf node, for tests that kill its servers. */
-import { assert } from "@std/assert";
-import { parseNatsVersion } from "../../coordinator/broker/nats_server_config.ts";
-import { natsBinaries } from "../../coordinator/broker/nats_binaries_fixture.ts";
+import { ensureClusterBinary } from "../../coordinator/broker/nats_binaries_fixture.ts";
 import { type ClusterServer } from "../../deploy/nats/server_config.ts";
 import { parseOptions } from "../../deploy/nats/options.ts";
 import { writeCluster, type WrittenCluster } from "../../deploy/nats/write_cluster.ts";
 import { systemClock } from "../../shared/clock.ts";
+import { LoraFleetError } from "../../shared/errors.ts";
 import { until } from "./coordinator_child.ts";
 
 const HOST = "127.0.0.1";
-/** As those behind which clusters are warned of, and the one that is installed where no newer one is. */
-const INSTALLED = "github.com/nats-io/nats-server/v2@v2.12.3";
 
 export interface TestNatsCluster extends AsyncDisposable {
   readonly binary: string;
@@ -27,10 +24,15 @@ export interface TestNatsCluster extends AsyncDisposable {
   start(index: number, isCaughtUp?: boolean): Promise<void>;
 }
 
-/** Three servers and a leaf node. */
+const NO_CLUSTER_BINARY =
+  "no nats-server 2.12 or newer is here for a cluster, nor Go, with which it is installed (docs/nats.md)";
+
+/** Three servers and a leaf node. Throws `missing_dependency` without a nats-server for clusters. */
 export async function startTestNatsCluster(folder: string): Promise<TestNatsCluster> {
-  const binary = await clusterBinary();
-  const port = freeBase();
+  const found = await ensureClusterBinary();
+  if (found === null) throw new LoraFleetError("missing_dependency", NO_CLUSTER_BINARY);
+  const { binary } = found;
+  const port = freeBase(4);
   const at = (index: number) => `${HOST}:${port + index}`;
   const options = parseOptions([
     ...["--server", [0, 1, 2].map(at).join(","), "--leaf", at(3), "--out", folder],
@@ -78,29 +80,12 @@ export async function startTestNatsCluster(folder: string): Promise<TestNatsClus
   };
 }
 
-/** The newest that is here, if it is one for clusters; otherwise one from Go's module proxy, kept for the next time. */
-async function clusterBinary(): Promise<string> {
-  const kept = `${Deno.cwd()}/.cache/bin/nats-server`;
-  const newest = natsBinaries().map(({ binary, version }) => ({
-    binary,
-    version: parseNatsVersion(version)!,
-  }))
-    .sort((a, b) => b.version[0]! - a.version[0]! || b.version[1]! - a.version[1]!)[0]!;
-  if (newest.version[0]! > 2 || newest.version[1]! >= 12) return newest.binary;
-  if (await Deno.stat(kept).then(() => true, () => false)) return kept;
-  const { success, stderr } = await new Deno.Command("go", {
-    args: ["install", INSTALLED],
-    env: { GOBIN: `${Deno.cwd()}/.cache/bin` },
-    stdin: "null",
-  }).output();
-  assert(success, `a cluster needs nats-server 2.12 or newer: ${new TextDecoder().decode(stderr)}`);
-  return kept;
-}
-
-/** Of ten ports in a row that are free, with all that a server derives from them (deploy/nats/server_config.ts). */
-function freeBase(): number {
+/** The first of `count` ports in a row that are free, with all that a server derives from them (deploy/nats/server_config.ts). */
+export function freeBase(count: number): number {
   for (let port = 14_000 + Deno.pid % 500 * 10; port < 58_000; port += 10) {
-    const all = [0, 1, 2, 3].flatMap((index) => [0, 2000, 3200, 4000].map((more) => port + index + more));
+    const all = Array.from({ length: count }, (_, index) => index).flatMap((index) =>
+      [0, 2000, 3200, 4000].map((more) => port + index + more)
+    );
     try {
       for (const hostPort of all) Deno.listen({ hostname: HOST, port: hostPort }).close();
       return port;
