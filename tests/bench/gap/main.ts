@@ -7,7 +7,7 @@
  * Per worker and million parameters this takes 36 MB of main memory, and 12 MB more on a driver that computes on the CPU.
  */
 import { parseArgs } from "node:util";
-import { fromFileUrl, join } from "@std/path";
+import { dirname, fromFileUrl, join } from "@std/path";
 import { TextLineStream } from "@std/streams";
 import { exitWithHelp } from "../../documents/head_help.ts";
 import {
@@ -81,6 +81,8 @@ function startWorker(joinUrl: string, name: string, cacheFolder: string) {
       ...["run", "-A", "-q", "--unstable-webgpu", "--no-check", script],
       ...["--join", joinUrl, "--name", name, "--cache-folder", cacheFolder],
     ],
+    // Mesa's CPU driver asks for a folder of its own.
+    env: { XDG_RUNTIME_DIR: dirname(cacheFolder) },
     ...{ stdin: "null", stdout: "piped", stderr: "inherit" },
   }).spawn();
   return { child, ended: callsOf(child) };
