@@ -1,16 +1,16 @@
 #!/bin/bash
 # Builds the images with buildah from a debootstrap root, since base images cannot be pulled everywhere, and runs the demo's whole job
-# in them: a coordinator's and two workers' containers, then both in the pod's, without any network. Each adapter has to be that
+# in them: a coordinator's and two workers' containers, then both in the pod's, without a network. Each adapter has to be that
 # of `deno task demo`. Shows what a worker's container without a driver says, and that two builds have the same layers. Lints the
-# Containerfile with hadolint (PyPI). Needs root, apt's buildah, debootstrap and python3, and a nats-server on the PATH. Writes
+# Containerfile with hadolint (PyPI). Needs root, apt's buildah, debootstrap, iproute2 and python3, and a nats-server on the PATH. Writes
 # docs/benchmarks/containers.txt.
 #
-#     WORK=FOLDER tests/clients/containers.sh [build] [demo] [run]      parts that are left out keep what an earlier run has said
+#     WORK=FOLDER tests/clients/containers.sh [build] [demo] [jobs] [driverless]      parts that are left out keep what an earlier run has said
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=${WORK:-$(mktemp -d)}
 export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=chroot
-parts=${*:-build demo run}
+parts=${*:-build demo jobs driverless}
 say() { printf '%s\n' "$*" | tee -a "$report"; }
 part() { # NAME: whether it is to be done; its lines are a file of their own
   case " $parts " in *" $1 "*) ;; *) return 1 ;; esac
@@ -80,8 +80,15 @@ if part demo; then
   )"
 fi
 
-part run || exit 0
-expected=$(grep -o '[0-9a-f]\{64\}' "$work/report-demo")
+# From here on without any network but a loopback of its own.
+if [ -z "${OWN_LOOPBACK:-}" ]; then
+  rest=()
+  for name in jobs driverless; do case " $parts " in *" $name "*) rest+=("$name") ;; esac; done
+  [ "${#rest[@]}" -gt 0 ] || exit 0
+  exec unshare --net env OWN_LOOPBACK=1 WORK="$work" sh -c 'ip link set lo up && exec "$@"' sh \
+    bash "$root/tests/clients/containers.sh" "${rest[@]}"
+fi
+
 pids=()
 containers=()
 cleanup() {
@@ -98,8 +105,6 @@ trap cleanup EXIT
 
 key=a-key-for-the-images token=a-token-for-the-images-1
 api=http://127.0.0.1:8787
-# Before a command: to reach a container that has a network of its own.
-within=()
 create() { # IMAGE: sets $container
   container=$(buildah from --pull=never "localhost/lorafleet-$1")
   containers+=("$container")
@@ -110,19 +115,18 @@ import json, sys
 config = json.load(sys.stdin)["Docker"]["config"]
 print(*(config["Entrypoint"] if sys.argv[1] == "entry" else config["Healthcheck"]["Test"][1:]), sep="\n")' "$2")
 }
-begin() { # CONTAINER LOG ENV…: runs its entry point, with $around before it
+begin() { # CONTAINER LOG ENV…: runs its entry point
   local container=$1 log=$2 options=() words
   shift 2
   words_of "$container" entry
   for pair in "$@"; do options+=(--env "$pair"); done
-  setsid "${around[@]}" buildah run "${options[@]}" "$container" -- "${words[@]}" >"$work/$log.log" 2>&1 &
+  setsid buildah run "${options[@]}" "$container" -- "${words[@]}" >"$work/$log.log" 2>&1 &
   pids+=($!)
 }
-around=()
 healthy() { # CONTAINER: its own health check
   local words
   words_of "$1" health
-  "${within[@]}" buildah run "$1" -- "${words[@]}"
+  buildah run "$1" -- "${words[@]}"
 }
 wait_for() { # SECONDS COMMAND…
   local end=$(($(date +%s) + $1))
@@ -132,7 +136,7 @@ wait_for() { # SECONDS COMMAND…
     sleep 1
   done
 }
-call() { "${within[@]}" curl -fsS -H "authorization: Bearer $key" "$@"; }
+call() { curl --fail-with-body -sS -H "authorization: Bearer $key" "$@"; }
 field() { python3 -c 'import json, sys; print(eval("value" + sys.argv[1], {"value": json.load(sys.stdin)}))' "$1"; }
 succeeded() { call "$api/v1/fine_tuning/jobs/$1" | grep -q '"status":"succeeded"'; }
 workers() { [ "$(call "$api/v1/workers" | field '["data"].__len__()')" = "$1" ]; }
@@ -140,7 +144,7 @@ demo_job() { # the demo's own request; its adapter
   local file job started id sha256=
   started=$(date +%s)
   file=$(call -F purpose=fine-tune -F "file=@$root/deploy/demo/assets/train.jsonl" "$api/v1/files" | field '["id"]')
-  job=$(deno eval "import { jobRequest, parseOptions } from './deploy/demo/options.ts';
+  job=$(deno eval --cached-only "import { jobRequest, parseOptions } from './deploy/demo/options.ts';
     console.log(JSON.stringify({ ...jobRequest(parseOptions([]), '$file'), model: 'base' }));" |
     call -H 'content-type: application/json' --data-binary @- "$api/v1/fine_tuning/jobs" | field '["id"]')
   wait_for 280 succeeded "$job"
@@ -159,55 +163,63 @@ settings=("LORAFLEET_API_KEY=$key" "LORAFLEET_JOIN_TOKEN=$token")
 # Mesa's lavapipe wants a folder of its own.
 cpu=(LORAFLEET_ALLOW_CPU=1 XDG_RUNTIME_DIR=/tmp)
 
-create coordinator
-coordinator=$container
-model_into "$coordinator"
-begin "$coordinator" coordinator "${settings[@]}"
-wait_for 60 healthy "$coordinator"
-for number in 1 2; do
-  create worker
-  begin "$container" "worker-$number" "LORAFLEET_JOIN=$api/join/$token" "LORAFLEET_NAME=worker-$number" "${cpu[@]}"
-  wait_for 60 healthy "$container"
-done
-wait_for 60 workers 2
-say "coordinator and two workers: healthy, user $(buildah run "$container" -- id -u), $(
-  buildah run "$container" -- dpkg-query -W -f '${Package} ${Version}' mesa-vulkan-drivers
-)"
-demo_job
-cleanup
-pids=() containers=()
-
-create pod
-model_into "$container"
-around=(unshare --net sh -c 'python3 -c "
-import fcntl, socket, struct
-with socket.socket() as s: fcntl.ioctl(s, 0x8914, struct.pack(\"16sh\", b\"lo\", 1))" && exec "$@"' sh)
-begin "$container" pod "${settings[@]}" "${cpu[@]}"
-around=()
-sleep 1
-within=(nsenter --target "${pids[0]}" --net)
-wait_for 90 healthy "$container"
-say "pod without any network but its own loopback: coordinator and worker healthy"
-demo_job
-cleanup
-pids=() containers=() within=()
-
 without_driver() { # WHAT ENV…: what log, health check and doctor say
   local what=$1
   shift
   begin "$container" driverless "LORAFLEET_JOIN=$api/join/$token" XDG_RUNTIME_DIR=/tmp "$@"
   wait_for 30 grep -q unhealthy "$work/driverless.log"
   say "worker, $what"
-  say "  log:    $(head -1 "$work/driverless.log" | cut -d' ' -f2-)"
+  say "  log:    $(grep -m1 ' error ' "$work/driverless.log" | cut -d' ' -f3-)"
   say "  health: $(healthy "$container" 2>&1 | head -1 || true)"
-  say "  doctor: $(buildah run "$container" -- deno run --cached-only -A deploy/doctor/main.ts | grep -A1 ' GPU ' | tr -s ' \n' ' ')"
+  say "  doctor: $(buildah run "$container" -- deno run --cached-only -A deploy/doctor/main.ts | grep -A1 '^[^ ]* *GPU ' | tr -s ' \n' ' ')"
+  pkill -TERM -s "${pids[0]}"
+  for _ in $(seq 50); do pgrep -s "${pids[0]}" >/dev/null || break; sleep 0.1; done
+  if pgrep -s "${pids[0]}" >/dev/null; then say "  SIGTERM DID NOT END IT IN 5 s"; exit 1; fi
+  say "  SIGTERM: $(grep -o 'exit status [0-9]*' "$work/driverless.log" | head -1)"
   cleanup
-  say "  SIGTERM ended it"
   pids=() containers=()
 }
-create worker
-without_driver "started without the host's GPU:"
-create worker
-buildah run --user 0:0 "$container" -- sh -c 'rm -r /usr/share/vulkan/icd.d /usr/lib/*/libvulkan*'
-without_driver "its image without libvulkan and Mesa's drivers:" LORAFLEET_ALLOW_CPU=1
-cat "$work"/report-{build,demo,run} >"$root/docs/benchmarks/containers.txt"
+if part jobs; then
+  expected=$(grep -o '[0-9a-f]\{64\}' "$work/report-demo")
+  create coordinator
+  coordinator=$container
+  model_into "$coordinator"
+  begin "$coordinator" coordinator "${settings[@]}"
+  wait_for 60 healthy "$coordinator"
+  for number in 1 2; do
+    create worker
+    begin "$container" "worker-$number" "LORAFLEET_JOIN=$api/join/$token" "LORAFLEET_NAME=worker-$number" "${cpu[@]}"
+    wait_for 60 healthy "$container"
+  done
+  wait_for 60 workers 2
+  say "without any network but a loopback: coordinator and two workers healthy, user $(buildah run "$container" -- id -u), $(
+    buildah run "$container" -- dpkg-query -W -f '${Package} ${Version}' mesa-vulkan-drivers
+  )"
+  demo_job
+  cleanup
+  pids=() containers=()
+
+  create pod
+  model_into "$container"
+  begin "$container" pod "${settings[@]}" "${cpu[@]}"
+  wait_for 90 healthy "$container"
+  say "pod: coordinator and worker healthy"
+  demo_job
+  cleanup
+  pids=() containers=()
+fi
+
+if part driverless; then
+  create worker
+  without_driver "started without the host's GPU:"
+  create worker
+  buildah run --user 0:0 "$container" -- sh -c 'rm -r /usr/share/vulkan/icd.d /usr/lib/*/libvulkan*'
+  without_driver "its image without libvulkan and Mesa's drivers:" LORAFLEET_ALLOW_CPU=1
+fi
+
+reports=()
+for name in build demo jobs driverless; do
+  [ -f "$work/report-$name" ] || { echo "no report yet: $name has not been run"; exit 0; }
+  reports+=("$work/report-$name")
+done
+cat "${reports[@]}" >"$root/docs/benchmarks/containers.txt"
