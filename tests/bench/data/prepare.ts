@@ -7,6 +7,7 @@ import { toText } from "@std/streams";
 import { systemClock } from "../../../shared/clock.ts";
 import { jobOf, startCoordinatorChild, until } from "../../integration/coordinator_child.ts";
 import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
+import { startControl } from "../coordinator_load/control_child.ts";
 import { quantile } from "../statistics.ts";
 import { machineMs } from "./gap_recorder.ts";
 import { type Phase, tellGaps, withRecorder } from "./gaps.ts";
@@ -39,6 +40,7 @@ export async function prepareLargeFile(
     : startCoordinatorChild(dataFolder, args);
   const joinUrl = await coordinator.joinUrl();
   const api = coordinator.api();
+  const control = looksForGaps ? startControl(dirname(dataFolder)) : null;
   const watch = startWatch(api, coordinator.pid);
   const { size } = await Deno.stat(path);
   const seconds = size < LARGE_BYTES ? BRIEFLY_SECONDS : WATCHED_SECONDS;
@@ -86,7 +88,9 @@ export async function prepareLargeFile(
     console.log(`  ${message}`);
   }
   await watch.end();
-  if (looksForGaps) tellGaps(await recorder.report(coordinator), watch.phases);
+  if (control === null) return;
+  tellGaps(await recorder.report(coordinator), watch.phases);
+  console.log(await control.report());
 }
 
 async function upload(api: string, path: string, bytes: number): Promise<string> {
