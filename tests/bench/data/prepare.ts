@@ -77,6 +77,15 @@ export async function prepareLargeFile(
     null,
     () => systemClock.sleep(1000 * seconds),
   );
+  await tellOutcome(api, id);
+  await watch.end();
+  if (control === null) return;
+  tellGaps(await recorder.report(coordinator), watch.phases);
+  console.log(await control.report());
+}
+
+/** What has become of the job, and what its preparation said of the rows. */
+async function tellOutcome(api: string, id: string): Promise<void> {
   const { status, error, step } = await jobOf(api, id);
   console.log(`the job is ${status}, step ${step} ${error === null ? "" : JSON.stringify(error)}`);
   const { data } = await (await fetch(`${api}/fine_tuning/jobs/${id}/events?limit=100`)).json();
@@ -87,10 +96,6 @@ export async function prepareLargeFile(
   ) {
     console.log(`  ${message}`);
   }
-  await watch.end();
-  if (control === null) return;
-  tellGaps(await recorder.report(coordinator), watch.phases);
-  console.log(await control.report());
 }
 
 async function upload(api: string, path: string, bytes: number): Promise<string> {
