@@ -52,8 +52,8 @@ const isStored = (name: ArrayName): name is StoredName => name === "tokens" || n
 const OPTIONAL: readonly ArrayName[] = ["documentWeights", "weightSpans", "weightSpanStarts"];
 const LENGTH_BYTES = 8;
 const DIGEST_BYTES = 32;
-/** Read and hashed at once: about a millisecond. */
-const PIECE_BYTES = 2 ** 20;
+/** Read and hashed at once: a millisecond of a slow core. */
+const PIECE_BYTES = 2 ** 18;
 /** A report has at most a dozen sentences and three previewed rows. */
 const MAX_HEADER_BYTES = 2 ** 20;
 

@@ -20,7 +20,7 @@ export interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
-const FRAMES = 6;
+const FRAMES = 5;
 const STACKS = 3;
 const IDLE = ["(idle)", "(program)", "(root)"];
 

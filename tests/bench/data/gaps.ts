@@ -56,16 +56,21 @@ export function tellGaps({ gaps, ticks }: GapReport, phases: readonly Phase[]): 
       `  ${name.padEnd(38)}  ${cells.map((cell, at) => cell.padStart(head[at]!.length)).join("  ")}`,
     );
   }
-  const told = gaps.filter((gap) => ownMs(gap) > TOLD_MS).toSorted((a, b) => ownMs(b) - ownMs(a));
-  for (const gap of told.slice(0, MOST_TOLD)) {
-    const { at, ms, ranMs, waitedMs, stacks } = gap;
-    const phase = phases.findLast(({ from }) => at >= from);
+  tellLongest(gaps, phases);
+}
+
+/** Those before the first phase are the program's start. */
+function tellLongest(gaps: readonly Gap[], phases: readonly Phase[]): void {
+  const own = gaps.flatMap((gap) => {
+    const phase = phases.find(({ from, to }) => gap.at >= from && gap.at < to);
+    return phase === undefined || ownMs(gap) <= TOLD_MS ? [] : [{ phase, gap }];
+  });
+  for (const { phase, gap } of own.toSorted((a, b) => ownMs(b.gap) - ownMs(a.gap)).slice(0, MOST_TOLD)) {
+    const seconds = ((gap.at - phase.from) / 1000).toFixed(2);
     console.log(
-      `  ${ms.toFixed(1)} ms: computed ${ranMs.toFixed(1)}, waited for a core ${waitedMs.toFixed(1)}; ` +
-        `${phase?.name ?? "the start"}, ${
-          ((at - (phase?.from ?? at)) / 1000).toFixed(2)
-        } s after its beginning`,
+      `  ${gap.ms.toFixed(1)} ms: computed ${gap.ranMs.toFixed(1)}, waited for a core ` +
+        `${gap.waitedMs.toFixed(1)}; ${phase.name}, ${seconds} s after its beginning`,
     );
-    for (const stack of stacks) console.log(`      ${stack}`);
+    for (const stack of gap.stacks) console.log(`      ${stack}`);
   }
 }

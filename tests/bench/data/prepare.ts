@@ -7,6 +7,7 @@ import { toText } from "@std/streams";
 import { systemClock } from "../../../shared/clock.ts";
 import { jobOf, startCoordinatorChild, until } from "../../integration/coordinator_child.ts";
 import { spawnWorkerProcess } from "../../chaos/worker_child.ts";
+import { startControl } from "../coordinator_load/control_child.ts";
 import { quantile } from "../statistics.ts";
 import { machineMs } from "./gap_recorder.ts";
 import { type Phase, tellGaps, withRecorder } from "./gaps.ts";
@@ -39,6 +40,7 @@ export async function prepareLargeFile(
     : startCoordinatorChild(dataFolder, args);
   const joinUrl = await coordinator.joinUrl();
   const api = coordinator.api();
+  const control = looksForGaps ? startControl(dirname(dataFolder)) : null;
   const watch = startWatch(api, coordinator.pid);
   const { size } = await Deno.stat(path);
   const seconds = size < LARGE_BYTES ? BRIEFLY_SECONDS : WATCHED_SECONDS;
@@ -75,6 +77,15 @@ export async function prepareLargeFile(
     null,
     () => systemClock.sleep(1000 * seconds),
   );
+  await tellOutcome(api, id);
+  await watch.end();
+  if (control === null) return;
+  tellGaps(await recorder.report(coordinator), watch.phases);
+  console.log(await control.report());
+}
+
+/** What has become of the job, and what its preparation said of the rows. */
+async function tellOutcome(api: string, id: string): Promise<void> {
   const { status, error, step } = await jobOf(api, id);
   console.log(`the job is ${status}, step ${step} ${error === null ? "" : JSON.stringify(error)}`);
   const { data } = await (await fetch(`${api}/fine_tuning/jobs/${id}/events?limit=100`)).json();
@@ -85,8 +96,6 @@ export async function prepareLargeFile(
   ) {
     console.log(`  ${message}`);
   }
-  await watch.end();
-  if (looksForGaps) tellGaps(await recorder.report(coordinator), watch.phases);
 }
 
 async function upload(api: string, path: string, bytes: number): Promise<string> {

@@ -50,7 +50,16 @@ interface Machine {
   readonly env: Record<string, string>;
 }
 
-/** Starts a fleet for as long as the body runs. */
+/** Calls `onSignal` when this process is asked to end; dispose of it to end as usual. */
+export function whenAsked(onSignal: () => void): Disposable {
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, onSignal);
+  return {
+    [Symbol.dispose]: () => signals.forEach((signal) => Deno.removeSignalListener(signal, onSignal)),
+  };
+}
+
+/** Starts a fleet for as long as the body runs, and ends it when this process is asked to end. */
 async function withFleet<T>(
   options: DemoOptions,
   body: (machine: Machine) => Promise<T>,
@@ -62,6 +71,10 @@ async function withFleet<T>(
   const children = new Children(logFolder, systemClock);
   const stopper = new AbortController();
   const env = Deno.env.toObject();
+  using _ = whenAsked(() => {
+    stopper.abort();
+    children.close();
+  });
   try {
     const fleet = await startFleet({
       ...{ children, env, clock: systemClock, signal: stopper.signal, workerCount: options.workerCount },

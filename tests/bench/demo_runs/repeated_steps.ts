@@ -17,7 +17,7 @@ import { parseArgs } from "node:util";
 import { basename, fromFileUrl, join, resolve } from "@std/path";
 import type { DemoOptions } from "../../../deploy/demo/options.ts";
 import { exitWithHelp } from "../../documents/head_help.ts";
-import { demoOptions, watchRun } from "./demo_run.ts";
+import { demoOptions, watchRun, whenAsked } from "./demo_run.ts";
 import { comparison, HEAD, repeatedSteps, rowOf, type Side, type TimedStep } from "./repeats_report.ts";
 
 exitWithHelp(import.meta.url);
@@ -97,9 +97,11 @@ async function measureOnCore(core: number, checkout: string | null, json: string
   const which = checkout === null ? [] : ["--checkout", checkout];
   const script = fromFileUrl(import.meta.url);
   const deno = [Deno.execPath(), "run", "-A", "-q", "--no-check", script, ...own, ...which, "--json", json];
-  const { success, stdout } = await new Deno.Command("taskset", {
-    ...{ args: ["-c", String(core), ...deno], stderr: "inherit" },
-  }).output();
+  const child = new Deno.Command("taskset", {
+    ...{ args: ["-c", String(core), ...deno], stdout: "piped", stderr: "inherit" },
+  }).spawn();
+  using _ = whenAsked(() => child.kill("SIGTERM"));
+  const { success, stdout } = await child.output();
   console.log(`${checkout === null ? "now" : "before"}, core ${core}: ${new TextDecoder().decode(stdout)}`);
   if (!success) throw new Error(`${checkout ?? "this checkout"} has failed`);
   return JSON.parse(await Deno.readTextFile(json))[0];
@@ -109,10 +111,13 @@ async function measureBeside(beside: string): Promise<Side[]> {
   const folder = await Deno.makeTempDir({ prefix: "lorafleet-repeats-" });
   try {
     const cores = values.swap ? [1, 0] : [0, 1];
-    const [before, now] = await Promise.all([
+    const sides = [
       measureOnCore(cores[0]!, resolve(beside), join(folder, "before.json")),
       measureOnCore(cores[1]!, values.checkout ?? null, join(folder, "now.json")),
-    ]);
+    ] as const;
+    // If one fails, the other ends before its files go.
+    await Promise.allSettled(sides);
+    const [before, now] = await Promise.all(sides);
     return [{ ...before, name: "before" }, { ...now, name: "now" }];
   } finally {
     await Deno.remove(folder, { recursive: true });
