@@ -55,7 +55,7 @@ export function encodeAttentionBlockBackward(at: LayerPass, input: GpuTensor): v
   projectToStreamBackward(at, "output", kept.attentionOutput, dAttentionOutput);
   const { query: q, key: k, value: v, attentionOutput: out, attentionLse: lse } = kept;
   const gradients = { dOut: dAttentionOutput, delta: attentionDelta, dq: dQuery, dk: dKey, dv: dValue };
-  const documents = { ...rangesOf(at), tokenCount: rows };
+  const documents = { ...rangesOf(at), ...pairsOf(at), tokenCount: rows };
   encodeAttentionBackward(pass, { q, k, v, out, lse, ...gradients, ...documents, ...headsOf(context) });
   rotate(at, dQuery, spec.headCount, true);
   rotate(at, dKey, spec.kvHeadCount, true);
@@ -136,8 +136,13 @@ export function attendWithin(at: LayerPass): Attend {
   const { context } = at;
   const { pass, workspace: { keyEnds }, rows: queryCount } = context;
   const { keyStarts } = rangesOf(at);
-  return (q, k, v, out, lse) =>
-    encodeAttention(pass, { q, k, v, out, lse, keyStarts, keyEnds, queryCount, ...headsOf(context) });
+  const sizes = { queryCount, ...pairsOf(at), ...headsOf(context) };
+  return (q, k, v, out, lse) => encodeAttention(pass, { q, k, v, out, lse, keyStarts, keyEnds, ...sizes });
+}
+
+/** The work of the layer's attention, if it is known. */
+function pairsOf({ context: { pairs }, layer: { attention } }: LayerPass): { readonly pairs?: number } {
+  return pairs === null ? {} : { pairs: attention.isWindowed ? pairs.windowed : pairs.whole };
 }
 
 /** The first key that each query of the layer sees, and the end of the queries that see each key. */

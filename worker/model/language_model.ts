@@ -23,11 +23,12 @@ import { formatBytes } from "../../shared/memory/format_bytes.ts";
 import { storedTableFormats } from "../../shared/memory/table_sizes.ts";
 import { assertFits, formatPlan } from "../../shared/memory/memory_fit.ts";
 import { activationSlabs } from "../../shared/memory/activation_slabs.ts";
+import { windowWithin } from "../../shared/model/positions/sliding_window.ts";
 import { keepWithin } from "../../shared/memory/kept_layers.ts";
 import { planMemory } from "../../shared/memory/memory_plan.ts";
 import { lowestTrainedLayer, trainedLayers } from "../../shared/memory/trained_layers.ts";
 import { KeptActivations } from "./kept_activations.ts";
-import { writeHeadBlock, writeMicroBatch, writeWeights } from "./micro_batch_upload.ts";
+import { attendedPairs, writeHeadBlock, writeMicroBatch, writeWeights } from "./micro_batch_upload.ts";
 import { allocateBuffers, type ModelBuffers } from "./model_buffers.ts";
 import type { DecoderLayer, LayerPass, PassContext, TrainingPass, Workspace } from "./pass_context.ts";
 import { checkPositions } from "./rope_table.ts";
@@ -134,7 +135,7 @@ export class LanguageModel {
   async evaluate(batch: MicroBatch): Promise<Evaluated> {
     const labelCount = writeMicroBatch(this, batch);
     if (labelCount === 0) return { lossSum: 0, labelCount, correctCount: 0 };
-    const context = this.contextFor(batch.tokens.length, null);
+    const context = contextOf(this, batch, null);
     const hidden = this.#forward(context);
     const writeBlock = (from: number, to: number) => writeHeadBlock(this, batch, from, to);
     const blocks = { rows: labelCount, blockRows: this.#maxHeadRows, writeBlock };
@@ -149,7 +150,7 @@ export class LanguageModel {
   encodeGradient(batch: MicroBatch, seed: number, microBatchNumber: number): void {
     const headRows = writeMicroBatch(this, batch);
     writeWeights(this, batch);
-    const context = this.contextFor(batch.tokens.length, trainingPass(this, batch, seed, microBatchNumber));
+    const context = contextOf(this, batch, trainingPass(this, batch, seed, microBatchNumber));
     const hidden = this.#forward(context);
     encodeHeadInput(context, this.weights, hidden, headRows);
     encodeLoss(context, this.weights, headRows);
@@ -167,7 +168,7 @@ export class LanguageModel {
   async logitsAt(batch: MicroBatch, rows: Uint32Array): Promise<Float32Array> {
     writeMicroBatch(this, batch);
     this.gpu.write(this.workspace.headRows, rows);
-    const context = this.contextFor(batch.tokens.length, null);
+    const context = contextOf(this, batch, null);
     encodeHeadInput(context, this.weights, this.#forward(context), rows.length);
     return await readLogits(this.gpu, context, this.weights, rows.length);
   }
@@ -180,6 +181,7 @@ export class LanguageModel {
       workspace: this.workspace,
       ropeTables: this.#buffers.ropeTables,
       rows,
+      pairs: null,
       training,
       loraInnerStride: loraInnerStride(this.lora, this.maxTokens),
     };
@@ -209,6 +211,12 @@ export class LanguageModel {
     const { residuals } = this.#buffers;
     return residuals[index % residuals.length]!;
   }
+}
+
+/** The context of one pass over a micro-batch. */
+function contextOf(model: LanguageModel, batch: MicroBatch, training: TrainingPass | null): PassContext {
+  const pairs = attendedPairs(batch, windowWithin(model.spec, model.maxPositions));
+  return { ...model.contextFor(batch.tokens.length, training), pairs };
 }
 
 /** Everything that a model is made of, on the GPU. */

@@ -4,7 +4,7 @@ import { longRopeStart, ropeRow } from "../../shared/model/positions/long_rope.t
 import { windowEnd, windowStart, windowWithin } from "../../shared/model/positions/sliding_window.ts";
 import type { TransformerSpec } from "../../shared/model/transformer_spec.ts";
 import type { Gpu } from "../device/gpu.ts";
-import type { Workspace } from "./pass_context.ts";
+import type { AttendedPairs, Workspace } from "./pass_context.ts";
 
 /** The model's buffers and limits that a micro-batch needs. */
 interface BatchTarget {
@@ -52,6 +52,19 @@ export function writeMicroBatch(model: BatchTarget, batch: MicroBatch): number {
   }
   writeHead(model, head);
   return head.rows.length;
+}
+
+/** @param window of windowed layers; null: none that shortens anything */
+export function attendedPairs(
+  { segmentStarts }: Pick<MicroBatch, "segmentStarts">,
+  window: number | null,
+): AttendedPairs {
+  let [whole, windowed] = [0, 0];
+  segmentStarts.forEach((start, t) => {
+    whole += t + 1 - start;
+    windowed += t + 1 - (window === null ? start : windowStart(start, t + 1, window));
+  });
+  return { whole, windowed };
 }
 
 /** Fills the weights of the head's rows for a training pass, if the micro-batch has any. */

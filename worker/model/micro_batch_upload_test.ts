@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { documentEnds } from "./micro_batch_upload.ts";
+import { attendedPairs, documentEnds } from "./micro_batch_upload.ts";
 
 Deno.test("a document ends where the next one begins, the last one with the micro-batch", () => {
   const ends = (...starts: number[]) => [...documentEnds(Uint32Array.from(starts))];
@@ -8,4 +8,10 @@ Deno.test("a document ends where the next one begins, the last one with the micr
   assertEquals(ends(0, 0, 2, 3, 3, 3), [2, 2, 3, 6, 6, 6]);
   assertEquals(ends(0, 1, 2), [1, 2, 3]);
   assertEquals(ends(), []);
+});
+
+Deno.test("the pairs that attention computes are those that its ranges have, with a window and without", () => {
+  const segmentStarts = Uint32Array.of(0, 0, 0, 0, 0, 5, 6, 6, 6);
+  assertEquals(attendedPairs({ segmentStarts }, null), { whole: 15 + 1 + 6, windowed: 15 + 1 + 6 });
+  assertEquals(attendedPairs({ segmentStarts }, 2), { whole: 22, windowed: 1 + 4 * 2 + 1 + 1 + 2 * 2 });
 });

@@ -36,6 +36,12 @@ export interface TrainingPass {
   readonly isWeighted: boolean;
 }
 
+/** Pairs of a query and a key that it sees, in layers without and with a window. */
+export interface AttendedPairs {
+  readonly whole: number;
+  readonly windowed: number;
+}
+
 export interface PassContext {
   readonly pass: Pass;
   readonly spec: TransformerSpec;
@@ -44,6 +50,8 @@ export interface PassContext {
   readonly ropeTables: readonly Tensors<"cos" | "sin">[];
   /** Tokens of this micro-batch. */
   readonly rows: number;
+  /** What its queries see; null: not known, so that attention's time is told as for one document. */
+  readonly pairs: AttendedPairs | null;
   /** Null: evaluation and generation. */
   readonly training: TrainingPass | null;
   /** Bytes from one linear layer's A·x to the next one's. */

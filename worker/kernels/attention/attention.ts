@@ -20,6 +20,8 @@ type Call<Name extends "forward" | "dq" | "dkv"> = KernelArguments<AttentionKern
   /** Scores s = scale · q · k become c · tanh(s / c); null or absent: they stay. */
   softCap?: number | null;
   variant?: AttentionVariant;
+  /** Pairs of a query and a key that it sees, by which the time is told; left out: those of one causal document. */
+  pairs?: number;
 };
 
 /**
@@ -51,12 +53,13 @@ export function encodeAttentionBackward(pass: Pass, call: Call<"dq"> & Call<"dkv
   pass.dispatch(dkv, call, backwardGroups(tokenCount, kvHeadCount), flopsOf(call, tokenCount, 4));
 }
 
-/**
- * Floating-point operations of a causal pass: `products` of each query with the keys up to its own. With several documents or a
- * window there are fewer.
- */
-function flopsOf({ headCount, headDim }: HeadSizes, tokens: number, products: number): number {
-  return products * headCount * headDim * tokens * (tokens + 1);
+/** Floating-point operations of `products` products of each query with the keys that it sees. */
+function flopsOf(
+  { headCount, headDim, pairs }: HeadSizes & { readonly pairs?: number },
+  tokens: number,
+  products: number,
+): number {
+  return 2 * products * headCount * headDim * (pairs ?? tokens * (tokens + 1) / 2);
 }
 
 type HeadSizes = Pick<Call<"forward">, "headCount" | "kvHeadCount" | "headDim" | "softCap" | "variant">;
