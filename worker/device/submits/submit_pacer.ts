@@ -73,7 +73,7 @@ export class SubmitPacer {
 
   /** Milliseconds that what was submitted since the last `take` lasts by what was measured; kernels that never were count nothing. */
   get measuredMs(): number {
-    return this.#submitted.reduce((sum, { work }) => sum + this.#rates.measuredMs(work), 0);
+    return this.#rates.measuredMs(together(this.#submitted));
   }
 
   /** The queue is empty. @returns what was submitted since the last time, in order */
@@ -94,10 +94,16 @@ export class SubmitPacer {
 
   /** @param milliseconds of all of `submits` together */
   learnTotal(submits: readonly SubmittedWork[], milliseconds: number): void {
-    const work = new Map<string, number>();
-    for (const submit of submits) {
-      for (const [kernel, flops] of submit.work) work.set(kernel, (work.get(kernel) ?? 0) + flops);
-    }
+    const work = together(submits);
     if (work.size > 0) this.#rates.learn([{ work, milliseconds }]);
   }
+}
+
+/** The work of all submits. */
+function together(submits: readonly SubmittedWork[]): Work {
+  const all = new Map<string, number>();
+  for (const { work } of submits) {
+    for (const [kernel, flops] of work) all.set(kernel, (all.get(kernel) ?? 0) + flops);
+  }
+  return all;
 }

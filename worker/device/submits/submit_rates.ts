@@ -38,9 +38,17 @@ export class SubmitRates {
     return flops * (this.#rates.get(kernel) ?? this.#common);
   }
 
-  /** The milliseconds of so much work; nothing for kernels that were never measured, of which too long a time is assumed. */
+  /**
+   * The milliseconds of so much work; nothing for kernels that were never measured, of which too long a time is assumed. Not longer
+   * than by the speed of the whole in a read of much work: a short micro-batch, which leaves most of a GPU idle, makes each kernel
+   * slow, and the long one after it is not.
+   */
   measuredMs(work: Work): number {
-    return [...work].reduce((sum, [kernel, flops]) => sum + flops * (this.#rates.get(kernel) ?? 0), 0);
+    const byKernel = [...work].reduce(
+      (sum, [kernel, flops]) => sum + flops * (this.#rates.get(kernel) ?? 0),
+      0,
+    );
+    return Math.min(byKernel, sumOf(work) * this.#common);
   }
 
   learn(submits: readonly MeasuredSubmit[]): void {

@@ -111,3 +111,26 @@ Deno.test("a GPU without a clock that was slow once, while kernels were compiled
   }
   assertEquals(waits, [0, 17_000, 8500, 4250, 2125, 2000]);
 });
+
+Deno.test("a long micro-batch after short ones, whose kernels left most of the GPU idle, is not waited for as if it were slow", () => {
+  const { submits, advance } = submitsOn(["timestamp-query"]);
+  // A product and what waits for memory; short micro-batches are 5 times as slow by the operation.
+  const run = (share: number, slowness: number) => {
+    const marks: bigint[] = [];
+    for (const [kernel, flops] of [["nf4_matmul", FLOPS], ["rms_norm", FLOPS / 20]] as const) {
+      submits.begin(encoder);
+      submits.add(kernel, flops * share);
+      submits.end(encoder);
+      marks.push(0n, BigInt(Math.round(1e6 * slowness * share * TRUE_MS / 2)));
+    }
+    const { busyMs } = submits;
+    advance(Math.max(busyMs, slowness * share * TRUE_MS));
+    submits.learn(BigUint64Array.from(marks).buffer, 0);
+    return busyMs;
+  };
+  run(1, 1);
+  assertAlmostEquals(run(1, 1), 0.8 * TRUE_MS, 1);
+  for (let batch = 0; batch < 3; batch++) run(0.05, 5);
+  const busyMs = run(1, 1);
+  assert(busyMs > 0.6 * TRUE_MS && busyMs <= 0.81 * TRUE_MS, `${busyMs} ms of ${TRUE_MS}`);
+});
