@@ -65,3 +65,11 @@ Deno.test("a driver that goes on in the machine's memory is found by the time th
   assertEquals(isSystemMemory, false);
   assert(bytes <= card && bytes > card - 1024 * MIB, `${bytes / MIB}`);
 });
+
+Deno.test("one slow step, on a machine that had other work, does not end a probe: its result is remembered for a week", async () => {
+  const card = 24_192 * MIB;
+  let hiccups = 0;
+  const { bytes } = await probe(card, { msOf: (used) => used > 3000 * MIB && hiccups++ === 2 ? 400 : 5 });
+  assertEquals(bytes, card);
+  assert(hiccups > 2);
+});
