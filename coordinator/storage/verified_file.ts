@@ -1,6 +1,7 @@
 /** Serves a file only if it matches its record: computes its SHA-256 before the first byte is sent. */
 import { createHash } from "node:crypto";
 import { LoraFleetError, messageOf, quote } from "../../shared/errors.ts";
+import { turnOfEventLoop } from "../../shared/std/turn.ts";
 
 /** A stored file differs from its record; it is set aside and never served. */
 export class DamagedFileError extends LoraFleetError {
@@ -25,6 +26,8 @@ interface FileVerifier {
 }
 
 const MAX_REMEMBERED = 10_000;
+/** Hashed at once: a millisecond of a slow core. */
+const PIECE_BYTES = 2 ** 18;
 
 export function createFileVerifier(): FileVerifier {
   const verified = new Map<string, string>();
@@ -78,10 +81,11 @@ export async function sha256OfFile(path: string, from = 0): Promise<string> {
   using file = await Deno.open(path);
   if (from > 0) await file.seek(from, Deno.SeekMode.Start);
   const hash = createHash("sha256");
-  const buffer = new Uint8Array(2 ** 20);
+  const buffer = new Uint8Array(PIECE_BYTES);
   for (;;) {
     const count = await file.read(buffer);
     if (count === null) return hash.digest("hex");
     hash.update(buffer.subarray(0, count));
+    await turnOfEventLoop();
   }
 }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { dirname } from "@std/path";
 import { z } from "zod";
 import { LoraFleetError, messageOf, quote } from "../errors.ts";
+import { turnOfEventLoop } from "../std/turn.ts";
 
 export interface HashCache {
   /** Rejects with the signal's reason, or with code `storage` if the file cannot be read. */
@@ -70,6 +71,7 @@ export async function sha256Of(path: string, signal?: AbortSignal): Promise<stri
     for await (const chunk of (await Deno.open(path)).readable) {
       signal?.throwIfAborted();
       hash.update(chunk);
+      await turnOfEventLoop();
     }
   } catch (thrown) {
     signal?.throwIfAborted();

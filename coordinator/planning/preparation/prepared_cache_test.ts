@@ -3,7 +3,8 @@ import { LoraFleetError } from "../../../shared/errors.ts";
 import { createFakeClock } from "../../../shared/testing/fake_clock.ts";
 import { flattenRows, heldRows, type PackedRows, rowAt, streamRows } from "./packed_rows.ts";
 import { type LoadedRows, openPreparedCache, type PreparedCache, writePrepared } from "./prepared_cache.ts";
-import type { DatasetReport } from "./prepared_file.ts";
+import { turnOfEventLoop } from "../../../shared/std/turn.ts";
+import { type DatasetReport, encodePrepared, readPrepared } from "./prepared_file.ts";
 
 const document = (length: number) => ({
   tokens: Uint32Array.from({ length }, (_, i) => 7 * i),
@@ -184,3 +185,23 @@ Deno.test("opening the cache removes files that an earlier process left unfinish
 async function assertGone(path: string): Promise<void> {
   assertEquals(await Deno.stat(path).then(() => "there", () => "gone"), "gone");
 }
+
+Deno.test("others have their turn while prepared rows are read, even if no read has to wait", async () => {
+  const rows = flattenRows([{ documents: [document(500_000)] }]);
+  const parts = [...encodePrepared("k", { ...prepared, rows: streamRows(rows) })];
+  const bytes = await new Blob(parts).bytes();
+  let [at, turns, isOver] = [0, 0, false];
+  const others = (async () => {
+    for (; !isOver; turns++) await turnOfEventLoop();
+  })();
+  const index = await readPrepared("k", bytes.length, (buffer) => {
+    const piece = bytes.subarray(at, at + buffer.length);
+    buffer.set(piece);
+    at += piece.length;
+    return Promise.resolve(piece.length);
+  });
+  isOver = true;
+  await others;
+  assertEquals(index?.report, prepared.report);
+  assert(turns >= 4 * 500_000 / 2 ** 18, `${turns} turns in ${bytes.length} bytes`);
+});

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { maskPreviewSchema } from "./mask_preview.ts";
+import { turnOfEventLoop } from "../../../shared/std/turn.ts";
 import { type Place, PlaceReader, readPlace } from "../../storage/checked_places.ts";
 import type { RowIndex, RowStream, StoredRows } from "./packed_rows.ts";
 
@@ -155,6 +156,7 @@ export async function readPrepared(key: string, size: number, read: Read): Promi
       hash.update(piece);
       place?.add(piece);
       done += piece.length;
+      await turnOfEventLoop();
     }
     if (place === null) arrays[name] = new KINDS[name](kept.buffer, 0, lengths[name]!);
     else places[name] = place.place();

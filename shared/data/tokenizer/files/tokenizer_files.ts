@@ -1,8 +1,8 @@
 /** A tokenizer's files in a folder of Hugging Face layout, parsed: what of them decides about token ids. */
-import { setImmediate } from "node:timers";
 import { join } from "@std/path";
 import { z } from "zod";
 import { LoraFleetError, messageOf } from "../../../errors.ts";
+import { turnOfEventLoop } from "../../../std/turn.ts";
 import { readOutline } from "./json_outline.ts";
 import { type ChatTemplates, readChatTemplates } from "./named_templates.ts";
 
@@ -119,8 +119,7 @@ async function* piecesOf(file: Deno.FsFile): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(PIECE_BYTES);
   for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
     yield buffer.subarray(0, count);
-    // What the system has in memory is read at once, in the same turn of the event loop.
-    await new Promise<void>((resolve) => void setImmediate(resolve));
+    await turnOfEventLoop();
   }
 }
 
