@@ -3,6 +3,7 @@
  */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { FINGERPRINT_MARK, isFingerprint } from "../../shared/protocol/state/state_digest.ts";
+import { createFleetInMemory } from "./fleet_in_memory.ts";
 import { SIM_LIMITS } from "./sim_worker.ts";
 import { soak, type SoakOptions } from "./soak.ts";
 
@@ -48,4 +49,25 @@ Deno.test("whatever happens, workers find a state to load, and the state of ever
     assert(!kinds[11]);
   }
   assertGreater(cheap, 12);
+});
+
+Deno.test("workers that are replaced all at once, the new ones first, lose no step", async () => {
+  const { totalSteps, limits } = JOB;
+  for (const [seed, afterMs] of [[1, 0], [2, 50], [3, 150], [4, 300]] as const) {
+    const fleet = createFleetInMemory({ ...JOB, checkpointEvery: totalSteps, seed });
+    try {
+      fleet.startCoordinator();
+      for (let index = 0; index < 3; index++) fleet.startWorker();
+      await fleet.clock.advance(2000 + 300 * seed);
+      const former = [...fleet.workers];
+      for (const _ of former) fleet.startWorker();
+      await fleet.clock.advance(afterMs);
+      for (const worker of former) worker.drain();
+      await fleet.finish(limits!.stateLossGraceMs);
+      assertEquals(fleet.steps.map(({ digest }) => restOf(digest)), right, `seed ${seed}`);
+      assert(fleet.steps.some(({ digest }) => isFingerprint(digest)));
+    } finally {
+      await fleet.close();
+    }
+  }
 });

@@ -72,7 +72,7 @@ export class JobSession {
   /** Whether this worker is dispensable: in no attempt, and not the only holder of what others still need. */
   mayLeave(hasOthers: boolean): boolean {
     const { isServing } = this.#server;
-    return mayLeave(this.#states.newest, this.#options.self, { hasOthers, isServing });
+    return mayLeave(this.#states.newest, this.#train.own, { hasOthers, isServing });
   }
 
   /** Takes no further part; `ended` resolves when the engine is idle. */

@@ -8,6 +8,7 @@ import {
 import type { WorkItemHeader } from "../../shared/protocol/messages_work_item.ts";
 import type { Committed } from "../../shared/protocol/messages_worker.ts";
 import { memberAmong } from "../../shared/protocol/sorted_members.ts";
+import { isFingerprint } from "../../shared/protocol/state/state_digest.ts";
 
 /** Names an attempt: gradient sums stay valid for all of it, even if the members change. */
 export interface AttemptId {
@@ -144,14 +145,17 @@ export function holdersFor(state: StepState, self: MemberRef): readonly string[]
  */
 export function mayLeave(
   state: StepState | null,
-  self: MemberRef,
+  { self, committed, pending }: Pick<OwnState, "self" | "committed" | "pending">,
   { hasOthers, isServing }: { readonly hasOthers: boolean; readonly isServing: boolean },
 ): boolean {
   if (state === null || isJobEnd(state.phase)) return true;
   if (state.phase === "checkpoint") return state.checkpointWriter !== self.worker;
   if (state.phase !== "waiting" && isMember(state, self)) return false;
   const isOnlyHolder = state.holders.length === 1 && state.holders[0] === self.worker;
-  return !hasOthers || !(isOnlyHolder || isServing);
+  // It may have to do one more step, whose state others can load.
+  const isUnloadable = isFingerprint(state.committed?.digest ?? "") && isMember(state, self) &&
+    (sameCommit(state.committed, committed) || sameCommit(state.committed, pending));
+  return !hasOthers || !(isOnlyHolder || isUnloadable || isServing);
 }
 
 export function sameCommit(a: Committed | null, b: Committed | null): boolean {

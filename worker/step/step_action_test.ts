@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { JobEnd, StepState } from "../../shared/protocol/messages_coordinator.ts";
 import type { Committed } from "../../shared/protocol/messages_worker.ts";
+import { FINGERPRINT_MARK } from "../../shared/protocol/state/state_digest.ts";
 import {
   type Action,
   isOver,
@@ -146,7 +147,9 @@ Deno.test("micro-batches by their place", () => {
 
 Deno.test("a worker may leave when it is dispensable", () => {
   const alone = { holders: [self.worker], members: [] };
-  const cases: [string, boolean, Parameters<typeof mayLeave>[0], boolean, boolean][] = [
+  const fingerprint = { step: 2, digest: FINGERPRINT_MARK.padEnd(64, "2") };
+  const unloadable = { phase: "waiting" as const, committed: fingerprint, holders: [] };
+  const cases: [string, boolean, StepState | null, boolean, boolean, Partial<OwnState>?][] = [
     ["no state was heard", true, null, true, true],
     ["it is in the attempt", false, { ...state, phase: "reduce" }, true, false],
     ["it is in no attempt", true, { ...state, phase: "compute", members: [] }, true, false],
@@ -161,10 +164,21 @@ Deno.test("a worker may leave when it is dispensable", () => {
     ["a peer loads its state", false, { ...state, phase: "waiting" }, true, true],
     ["it alone has the state", false, { ...state, phase: "waiting", ...alone }, true, false],
     ["and there are no others", true, { ...state, phase: "waiting", ...alone }, false, false],
+    ["nobody can load the state that it has", false, { ...state, ...unloadable }, true, false, {
+      committed: fingerprint,
+    }],
+    ["or is about to have", false, { ...state, ...unloadable }, true, false, { pending: fingerprint }],
+    ["it does not have that state", true, { ...state, ...unloadable }, true, false],
+    ["there are no others to go on", true, { ...state, ...unloadable }, false, false, {
+      committed: fingerprint,
+    }],
+    ["others go on from it, or nobody does", true, { ...state, ...unloadable, members: [] }, true, false, {
+      committed: fingerprint,
+    }],
     ["the job is done", true, { ...state, phase: "done" }, true, true],
     ["the job was cancelled", true, { ...state, phase: "cancelled" }, true, true],
   ];
-  for (const [what, wanted, newest, hasOthers, isServing] of cases) {
-    assertEquals(mayLeave(newest, self, { hasOthers, isServing }), wanted, what);
+  for (const [what, wanted, newest, hasOthers, isServing, change = {}] of cases) {
+    assertEquals(mayLeave(newest, { ...own, ...change }, { hasOthers, isServing }), wanted, what);
   }
 });

@@ -4,8 +4,9 @@ import type { Heartbeat, WorkerJob } from "../../../shared/protocol/messages_wor
 import { rangeWeights } from "./range_weights.ts";
 import { apart } from "../blame/accusations.ts";
 import { type StepEffect, warning } from "../state/effects.ts";
+import { isLoadable } from "../state/digest_kind.ts";
 import type { FleetMember, FleetView } from "../state/fleet_view.ts";
-import type { Training } from "../state/training.ts";
+import { liveHolders, type Training } from "../state/training.ts";
 import type { Layout } from "../../planning/adapter_layout.ts";
 import type { TrainingPlan } from "../state/plan.ts";
 
@@ -78,11 +79,16 @@ export function loadedJob(plan: TrainingPlan, { job }: FleetMember) {
   return job?.phase === "loaded" && job.startId === plan.startId ? job : null;
 }
 
-/** Members that can take part in an attempt that begins now, sorted by worker id. */
+/**
+ * Members that can take part in an attempt that begins now, sorted by worker id. Of those that leave only the last holders of a
+ * state that nobody can load from them, if others stay: the next commit is one that these can load.
+ */
 export function readyMembers(plan: TrainingPlan, training: Training): readonly FleetMember[] {
-  return training.fleet.members.filter((member) =>
-    training.holders.has(member.incarnation) && !member.draining && loadedJob(plan, member) !== null
-  );
+  const { fleet, committed } = training;
+  const holders = liveHolders(training).filter((member) => loadedJob(plan, member) !== null);
+  const staying = holders.filter(({ draining }) => !draining);
+  if (staying.length > 0 || committed === null || isLoadable(committed)) return staying;
+  return fleet.members.some(({ draining, job }) => !draining && job?.phase !== "failed") ? holders : [];
 }
 
 /** Members that have loaded the job but not yet the newest commit: worth a short wait, once. */

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { type Limits, roundWaitMs } from "../../../shared/protocol/limits.ts";
 import type { StepState } from "../../../shared/protocol/messages_coordinator.ts";
 import { isLoadable } from "./digest_kind.ts";
+import type { FleetMember } from "./fleet_view.ts";
 import { learningRateOf } from "./exponents.ts";
 import { labelCountOf, ownersOf } from "./ledger.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -20,7 +21,7 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     members: [...members],
     weights: [...training.weights],
     holders: committed === null || !isLoadable(committed) ? [] : [
-      ...liveHolders(training).map(({ worker }) => worker),
+      ...announcedHolders(training).map(({ worker }) => worker),
       ...isStateStored(training) ? [COORDINATOR_HOLDER] : [],
     ],
     ...isSummed && digestKind === "fingerprint" ? { digestKind } : {},
@@ -36,6 +37,12 @@ export function stepStateOf(plan: TrainingPlan, training: Training, limits: Limi
     roundMs: roundWaitMs(gradientBytesOf(training), limits),
     checkpointWriter: training.checkpointWriter,
   };
+}
+
+/** If all of them leave, one: it stays until another worker has its state. Of several each would rely on the others. */
+function announcedHolders(training: Training): readonly FleetMember[] {
+  const holders = liveHolders(training);
+  return holders.every(({ draining }) => draining) ? holders.slice(0, 1) : holders;
 }
 
 /** One seed per attempt, independent of its members: micro-batches are checked before the round. */

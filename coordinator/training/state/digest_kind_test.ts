@@ -66,6 +66,47 @@ Deno.test("a commit under a fingerprint has no holders to load it from, and the 
   assertEquals(kindAfter(driver), "fingerprint");
 });
 
+Deno.test("a worker that leaves does one more step if it alone has a state that nobody can load, for those that stay", () => {
+  const driver = started(["w-a"], { plan, limits });
+  assertEquals(kindAfter(driver), "fingerprint");
+  const left = (): FleetMember => ({ ...held("w-a", 1, "fingerprint"), draining: true });
+  driver.fleet(left(), held("w-b"));
+  const { attempt } = driver.training;
+  driver.claim("w-a", 0, { max: 1e9 });
+  driver.claim("w-a", 1);
+  assertEquals([driver.training.phase, driver.training.attempt], ["compute", attempt + 1]);
+  assertEquals(driver.training.members.map(({ worker }) => worker), ["w-a"]);
+  assertEquals(kindAfter(driver), "sha256");
+  assertEquals([driver.training.step, driver.training.phase, announcedBy(driver).holders], [3, "waiting", [
+    "w-a",
+  ]]);
+  driver.fleet({ ...held("w-a", 2), draining: true }, held("w-b", 2));
+  assertEquals(driver.training.members.map(({ worker }) => worker), ["w-b"]);
+
+  // Nobody would go on from there.
+  for (const others of [[], [{ ...held("w-b"), draining: true }]]) {
+    const alone = started(["w-a"], { plan, limits });
+    assertEquals(kindAfter(alone), "fingerprint");
+    alone.fleet(left(), ...others);
+    alone.claim("w-a", 0, { max: 1e9 });
+    alone.claim("w-a", 1);
+    assertEquals(alone.training.phase, "waiting");
+  }
+});
+
+Deno.test("if all workers that hold a state leave, one is announced, so that it stays until another has loaded it", () => {
+  const driver = begun();
+  driver.training.ledger.entries.forEach((_, index) => driver.claim("w-a", index));
+  const leaving = (worker: string): FleetMember => ({ ...held(worker), draining: true });
+  driver.fleet(held("w-a"), leaving("w-b"), member("w-c", null));
+  assertEquals(kindAfter(driver), "sha256");
+  assertEquals(announcedBy(driver).holders, ["w-a", "w-b"]);
+  driver.fleet(leaving("w-a"), leaving("w-b"), member("w-c", null));
+  assertEquals(announcedBy(driver).holders, ["w-a"]);
+  driver.fleet(leaving("w-a"), leaving("w-b"), held("w-c", 1));
+  assertEquals(announcedBy(driver).holders, ["w-a", "w-b", "w-c"]);
+});
+
 Deno.test("workers that load, leave or are of an older release get a SHA-256, one that has failed does not", () => {
   const kindBeside = (other: FleetMember): string => {
     const driver = begun();

@@ -73,7 +73,7 @@ export function startModelSession(options: ModelSessionOptions): ModelSession {
       return context.microBatchesDone;
     },
     mayLeave: (hasOthers) =>
-      mayLeave(context.newest, self, { hasOthers, isServing: now() - servedAt < SERVING_MS }),
+      mayLeave(context.newest, context.own, { hasOthers, isServing: now() - servedAt < SERVING_MS }),
     close,
   };
 }
