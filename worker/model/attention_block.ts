@@ -141,7 +141,9 @@ export function attendWithin(at: LayerPass): Attend {
 }
 
 /** The work of the layer's attention, if it is known. */
-function pairsOf({ context: { pairs }, layer: { attention } }: LayerPass): { readonly pairs?: number } {
+export function pairsOf(
+  { context: { pairs }, layer: { attention } }: LayerPass,
+): { readonly pairs?: number } {
   return pairs === null ? {} : { pairs: attention.isWindowed ? pairs.windowed : pairs.whole };
 }
 

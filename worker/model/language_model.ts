@@ -215,7 +215,8 @@ export class LanguageModel {
 
 /** The context of one pass over a micro-batch. */
 function contextOf(model: LanguageModel, batch: MicroBatch, training: TrainingPass | null): PassContext {
-  const pairs = attendedPairs(batch, windowWithin(model.spec, model.maxPositions));
+  const window = windowWithin(model.spec, model.maxPositions);
+  const pairs = attendedPairs(batch.segmentStarts, (t) => t + 1, window);
   return { ...model.contextFor(batch.tokens.length, training), pairs };
 }
 

@@ -54,15 +54,21 @@ export function writeMicroBatch(model: BatchTarget, batch: MicroBatch): number {
   return head.rows.length;
 }
 
-/** @param window of windowed layers; null: none that shortens anything */
+/**
+ * @param starts the first key of each query's document
+ * @param endOf the end of the keys that a query sees
+ * @param window of windowed layers; null: none that shortens anything
+ */
 export function attendedPairs(
-  { segmentStarts }: Pick<MicroBatch, "segmentStarts">,
+  starts: Uint32Array,
+  endOf: (query: number) => number,
   window: number | null,
 ): AttendedPairs {
   let [whole, windowed] = [0, 0];
-  segmentStarts.forEach((start, t) => {
-    whole += t + 1 - start;
-    windowed += t + 1 - (window === null ? start : windowStart(start, t + 1, window));
+  starts.forEach((start, t) => {
+    const end = endOf(t);
+    whole += end - start;
+    windowed += end - (window === null ? start : windowStart(start, end, window));
   });
   return { whole, windowed };
 }

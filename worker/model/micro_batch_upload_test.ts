@@ -12,6 +12,11 @@ Deno.test("a document ends where the next one begins, the last one with the micr
 
 Deno.test("the pairs that attention computes are those that its ranges have, with a window and without", () => {
   const segmentStarts = Uint32Array.of(0, 0, 0, 0, 0, 5, 6, 6, 6);
-  assertEquals(attendedPairs({ segmentStarts }, null), { whole: 15 + 1 + 6, windowed: 15 + 1 + 6 });
-  assertEquals(attendedPairs({ segmentStarts }, 2), { whole: 22, windowed: 1 + 4 * 2 + 1 + 1 + 2 * 2 });
+  assertEquals(attendedPairs(segmentStarts, (t) => t + 1, null), { whole: 15 + 1 + 6, windowed: 15 + 1 + 6 });
+  assertEquals(attendedPairs(segmentStarts, (t) => t + 1, 2), {
+    whole: 22,
+    windowed: 1 + 4 * 2 + 1 + 1 + 2 * 2,
+  });
+  // One token of an answer, behind 1000 keys in a cache.
+  assertEquals(attendedPairs(Uint32Array.of(24), () => 1024, 100), { whole: 1000, windowed: 100 });
 });

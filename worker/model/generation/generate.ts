@@ -5,10 +5,11 @@ import { windowStart, windowWithin } from "../../../shared/model/positions/slidi
 import type { GpuTensor } from "../../device/tensor.ts";
 import { encodeAttention } from "../../kernels/attention/attention.ts";
 import { encodeScatterRows } from "../../kernels/elementwise/rows.ts";
-import { type Attend, headsOf, rangesOf } from "../attention_block.ts";
+import { type Attend, headsOf, pairsOf, rangesOf } from "../attention_block.ts";
 import { encodeBestToken, encodeHeadInput, readLogits } from "../head.ts";
 import { type GenerationPass, planPasses, type Sequence } from "./generation_pass.ts";
 import type { LanguageModel } from "../language_model.ts";
+import { attendedPairs } from "../micro_batch_upload.ts";
 import type { LayerPass } from "../pass_context.ts";
 import { type Chooser, createChooser, type Sampling } from "./sampling.ts";
 
@@ -132,7 +133,8 @@ export class Generator {
     if (window !== null) {
       gpu.write(workspace.windowKeyStarts!, starts.map((start, t) => windowStart(start, ends[t]!, window)));
     }
-    const context = model.contextFor(tokens.length, null);
+    const pairs = attendedPairs(starts, (t) => ends[t]!, window);
+    const context = { ...model.contextFor(tokens.length, null), pairs };
     const hidden = model.encodeForward(context, (at, layer) => this.#attendTo(at, layer));
     if (lastRows.length === 0) {
       gpu.submit(); // before the next pass is written
@@ -159,7 +161,8 @@ export class Generator {
       encodeScatterRows(pass, { x: k, indices: this.#cacheRows, y: key, rows, columns });
       encodeScatterRows(pass, { x: v, indices: this.#cacheRows, y: value, rows, columns });
       const keys = { k: key, v: value, keyStarts, keyEnds: workspace.keyEnds };
-      encodeAttention(pass, { q, ...keys, out, lse, queryCount: rows, ...headsOf(context) });
+      const sizes = { queryCount: rows, ...pairsOf(at), ...headsOf(context) };
+      encodeAttention(pass, { q, ...keys, out, lse, ...sizes });
     };
   }
 }
