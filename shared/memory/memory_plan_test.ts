@@ -69,9 +69,15 @@ Deno.test("a plan that does not fit is refused with its numbers, one that just f
   ) {
     assertStringIncludes(tooMuch.message, words);
   }
-  const tooLarge = assertThrows(() => fits(null, plan.largest.bytes - 1), LoraFleetError);
+  const { name, bytes } = plan.largest;
+  const tooLarge = assertThrows(() => fits(null, bytes / 2), LoraFleetError);
   assertEquals(tooLarge.code, "does_not_fit");
-  assertStringIncludes(tooLarge.message, `"${plan.largest.name}" needs ${formatBytes(plan.largest.bytes)}`);
+  assertStringIncludes(tooLarge.message, `"${name}" needs ${formatBytes(bytes)}`);
+  const almost = assertThrows(() => fits(null, bytes - 1), LoraFleetError);
+  assertStringIncludes(
+    almost.message,
+    `"${name}" needs ${bytes} bytes, and Some GPU binds at most ${bytes - 1}`,
+  );
 });
 
 Deno.test("the vocabulary is cut so that a chunk's logits and a slab's rows stay within what can be bound", () => {
