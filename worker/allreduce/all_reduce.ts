@@ -10,6 +10,7 @@ import { LoraFleetError, quote } from "../../shared/errors.ts";
 import { LIMITS } from "../../shared/protocol/limits.ts";
 import { checkWeights } from "../../shared/protocol/linear_check.ts";
 import { decodeFrame, type TensorFrame } from "../../shared/protocol/tensor_frame.ts";
+import { unlessAborted } from "../async/abortable.ts";
 import { turnOfEventLoop } from "../async/turn.ts";
 import type { AllReduce, AllReduceOptions, ReduceRequest, ReduceResult } from "./all_reduce_interface.ts";
 import { type AllReduceStats, newAllReduceStats } from "./all_reduce_stats.ts";
@@ -80,6 +81,7 @@ class BusAllReduce implements AllReduce {
     this.#isRunning = true;
     try {
       if (request.members.length > 1) return await this.#reduceWithOthers(request, selfIndex);
+      if (request.arrival !== undefined) await unlessAborted(request.arrival.whole, signal);
       await this.#codec.alone(request, this.#options.yieldToEventLoop ?? turnOfEventLoop);
       signal.throwIfAborted();
       return { sums, checksums: null };
@@ -112,7 +114,10 @@ class BusAllReduce implements AllReduce {
     const { round, quietMs } = this.#prepare(request, hash, selfIndex);
     const [clock, stats] = [this.#clock, this.#stats];
     const { yieldToEventLoop = turnOfEventLoop } = this.#options;
-    const running = new RunningRound({ id, hash, members, round, clock, stats, quietMs, yieldToEventLoop });
+    const running = new RunningRound({
+      ...{ id, hash, members, round, clock, stats, quietMs, yieldToEventLoop },
+      arrival: request.arrival ?? null,
+    });
     this.#subscriptions.listenTo(id.generation, members);
     this.#entered.add(id, hash);
     this.#current = running;
@@ -146,6 +151,7 @@ class BusAllReduce implements AllReduce {
       stats: this.#stats,
       sender: senderOf(this.#options, generation, members),
     });
+    round.ownArrived(request.arrival?.count ?? sums.length);
     return { round, quietMs: quietMs ?? quietMsFor(bytes) };
   }
 

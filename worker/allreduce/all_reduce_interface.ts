@@ -1,6 +1,7 @@
 /** The requests and results of an all-reduce; `all_reduce.ts` implements it. */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
+import type { Arrival } from "../async/arrival.ts";
 import type { AllReduceStats } from "./all_reduce_stats.ts";
 import type { GradientCodec } from "./codec/codecs.ts";
 import type { SumsUnit } from "./codec/error_feedback.ts";
@@ -56,6 +57,11 @@ export interface ReduceRequest {
    * the range of i32 (decision 0001).
    */
   readonly sums: Int32Array;
+  /**
+   * How much of `sums` is there, if not all: the round begins with that, and the deadline counts from the moment at which they are
+   * whole. If they do not come, abort the signal.
+   */
+  readonly arrival?: Arrival;
   /** The units of the sums, sorted, from element 0 on; `int8` needs them if they change between rounds. */
   readonly units?: readonly SumsUnit[];
   /** Seeds the weights of the checksums; the same on all members. Default: 0. */

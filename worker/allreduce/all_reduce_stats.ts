@@ -8,7 +8,7 @@ export interface AllReduceStats extends SendStats {
   corruptFrames: number;
   /** The frame names a different sender, or the place is not that of a chunk. */
   mismatchedFrames: number;
-  /** Arrived before the round was entered and found no room. */
+  /** Arrived before the round was entered, or before this worker's own sums, and found no room. */
   droppedEarlyFrames: number;
   /** The best rate at which this worker's link receives; null until a round has shown it. */
   linkBytesPerSecond: number | null;

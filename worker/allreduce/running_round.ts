@@ -3,6 +3,7 @@
  * has arrived for a while. Senders keep what they sent until the round is left, so that every request can be met.
  */
 import type { Clock } from "../../shared/clock.ts";
+import type { Arrival } from "../async/arrival.ts";
 import type { EarlyFrame } from "./early_frames.ts";
 import type { AllReduceStats } from "./all_reduce_stats.ts";
 import type { ReduceRound } from "./round/reduce_round.ts";
@@ -22,6 +23,8 @@ interface RunningRoundOptions {
   /** Missing chunks are requested after this long without a new one; the time doubles while nothing arrives. */
   readonly quietMs: number;
   readonly yieldToEventLoop: () => Promise<void>;
+  /** How much of this worker's sums is there; null: all of them. */
+  readonly arrival: Arrival | null;
 }
 
 export class RunningRound {
@@ -49,6 +52,7 @@ export class RunningRound {
     const ended = new AbortController();
     const onAbort = () => this.fail(signal.reason);
     const fail = (thrown: unknown) => this.fail(thrown);
+    this.#options.arrival?.watch(() => this.#ownArrived());
     signal.addEventListener("abort", onAbort, { once: true });
     this.#send(early).catch(fail);
     // Aborting `ended` stops both after the outcome; what they throw before it is the outcome.
@@ -71,6 +75,14 @@ export class RunningRound {
     this.#wake();
   }
 
+  #ownArrived(): void {
+    const { arrival, round, clock } = this.#options;
+    if (this.#isLeft || arrival === null) return;
+    this.#lastArrivalAt = clock.now();
+    round.ownArrived(arrival.count);
+    this.#wake();
+  }
+
   fail(reason: unknown): void {
     this.#outcome.reject(reason);
   }
@@ -90,15 +102,17 @@ export class RunningRound {
       await yieldToEventLoop();
     }
     while (!this.#isLeft) {
-      const hasSent = round.sendNext();
+      const hasWorked = round.addHeld() || round.sendNext();
       if (round.isComplete) this.#outcome.resolve();
-      if (hasSent) await yieldToEventLoop();
+      if (hasWorked) await yieldToEventLoop();
       else await new Promise<void>((resolve) => void (this.#wake = resolve));
     }
   }
 
   async #askWhenQuiet(signal: AbortSignal): Promise<void> {
-    const { round, clock, quietMs } = this.#options;
+    const { round, clock, quietMs, arrival } = this.#options;
+    if (arrival !== null) await arrival.whole; // before that it may be this worker that others wait for
+    signal.throwIfAborted();
     for (let waitMs = quietMs, quietSince = this.#lastArrivalAt;;) {
       if (this.#lastArrivalAt > quietSince) {
         quietSince = this.#lastArrivalAt;
@@ -116,7 +130,8 @@ export class RunningRound {
   }
 
   async #expire(deadlineMs: number, signal: AbortSignal): Promise<never> {
-    const { id, members, round, clock } = this.#options;
+    const { id, members, round, clock, arrival } = this.#options;
+    if (arrival !== null) await arrival.whole;
     await clock.sleep(deadlineMs, signal);
     throw new RoundTimeout(id, deadlineMs, members, round.missing());
   }

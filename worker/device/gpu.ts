@@ -13,7 +13,7 @@ import type { Kernel } from "./kernel.ts";
 import { Pass } from "./pass.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type ReadbackParts, withMapped } from "./readback.ts";
-import { StagedReads } from "./staged_reads.ts";
+import { type ReadProgress, StagedReads } from "./staged_reads.ts";
 import type { GpuTensor } from "./tensor.ts";
 
 /** Of tensors in a rehearsal. */
@@ -110,9 +110,13 @@ export class Gpu extends GpuMemory {
    * As `read`, of tensors that follow each other in `target`, which has their length. Large ones come in pieces, through memory that
    * stays for the next reading.
    */
-  async readInto(tensors: readonly GpuTensor[], target: Uint8Array): Promise<void> {
+  async readInto(
+    tensors: readonly GpuTensor[],
+    target: Uint8Array,
+    progress?: ReadProgress,
+  ): Promise<void> {
     this.pass.submit();
-    await this.#stagedReads.read(this.#readback, tensors, target);
+    await this.#stagedReads.read(this.#readback, tensors, target, progress);
   }
 
   /**

@@ -14,6 +14,16 @@ const PIECE_BYTES = 64 * 2 ** 20;
  */
 const RANGE_BYTES = 2 ** 20;
 
+/** Is told how far a reading is. */
+export interface ReadProgress {
+  /** Bytes at the target's beginning that are not written: they were read before, and may have other contents by now. */
+  readonly bytesThere: number;
+  /** The target's first `byteLength` bytes are there. */
+  reach(byteLength: number): void;
+}
+
+const NOBODY: ReadProgress = { bytesThere: 0, reach: () => {} };
+
 export class StagedReads {
   readonly #device: GPUDevice;
   readonly #pieceBytes: number;
@@ -26,7 +36,12 @@ export class StagedReads {
   }
 
   /** Copies tensors, which follow each other in `target`. */
-  async read(parts: ReadbackParts, tensors: readonly GpuTensor[], target: Uint8Array): Promise<void> {
+  async read(
+    parts: ReadbackParts,
+    tensors: readonly GpuTensor[],
+    target: Uint8Array,
+    progress: ReadProgress = NOBODY,
+  ): Promise<void> {
     const pieces = [...inPieces(tensors, this.#pieceBytes)];
     try {
       let coming = pieces.length === 0 ? null : await this.#start(parts, pieces, 0);
@@ -35,7 +50,12 @@ export class StagedReads {
         await reading.ready();
         coming = index + 1 < pieces.length ? await this.#start(parts, pieces, index + 1) : null;
         for (let from = 0; from < byteLength; from += RANGE_BYTES) {
-          target.set(reading.range(from, Math.min(RANGE_BYTES, byteLength - from)), at + from);
+          const range = reading.range(from, Math.min(RANGE_BYTES, byteLength - from));
+          const end = at + from + range.length;
+          if (end <= progress.bytesThere) continue;
+          const known = Math.max(0, progress.bytesThere - (at + from));
+          target.set(range.subarray(known), at + from + known);
+          progress.reach(end);
         }
         at += byteLength;
         buffer.unmap();

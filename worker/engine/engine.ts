@@ -12,6 +12,7 @@
  */
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import type { LoraSpec } from "../../shared/job/job_spec_schema.ts";
+import type { Arriving } from "../async/arrival.ts";
 import type { Regularisation } from "../model/regularisation.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
@@ -99,8 +100,9 @@ export interface StepEngine {
   /**
    * The integer gradient sums so far [elementCount], which stay in the engine until `commit`, `rollback` or `dropSums`. The caller
    * may change the array and hand it to `update`; the next call overwrites it.
+   * @param arriving may be told of sums as they come into the array, and may change at once what it has been told of
    */
-  readSums(): Promise<Int32Array>;
+  readSums(arriving?: Arriving): Promise<Int32Array>;
   /** Discards gradient sums, but no update. */
   dropSums(): Promise<void>;
   /** Discards gradient sums and an uncommitted update. */

@@ -1,4 +1,4 @@
-/** The messages between a worker's main thread and its engine thread: one call, one answer. */
+/** The messages between a worker's main thread and its engine thread: one call, one answer, and what comes between the two. */
 import type { ThreadFailure } from "../async/thread_messages.ts";
 import type { Engine } from "./engine.ts";
 
@@ -16,6 +16,13 @@ export interface EngineNote {
   readonly reason?: string;
   /** The GPU resets again and again: the worker must end. */
   readonly isBroken?: boolean;
+}
+
+/** How far the sums are that the call `id` reads. */
+export interface EngineProgress {
+  readonly id: number;
+  readonly sums: Int32Array;
+  readonly count: number;
 }
 
 export type EngineAnswer =

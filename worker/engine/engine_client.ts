@@ -1,12 +1,14 @@
 /** The main thread's side of the engine thread. */
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
+import type { Arriving } from "../async/arrival.ts";
 import { buffersIn, errorOf } from "../async/thread_messages.ts";
-import type { EngineAnswer, EngineCall, EngineNote } from "./engine_calls.ts";
+import type { EngineAnswer, EngineCall, EngineNote, EngineProgress } from "./engine_calls.ts";
 import type { Engine } from "./engine.ts";
 
 interface Caller {
   readonly resolve: (value: never) => void;
   readonly reject: (reason: LoraFleetError) => void;
+  readonly arriving: Arriving | undefined;
 }
 
 /**
@@ -31,8 +33,9 @@ export function startEngineThread(
     waiting.clear();
   }
 
-  thread.onmessage = ({ data }: MessageEvent<EngineAnswer | EngineNote>) => {
+  thread.onmessage = ({ data }: MessageEvent<EngineAnswer | EngineNote | EngineProgress>) => {
     if ("note" in data) tell(data);
+    else if ("count" in data) waiting.get(data.id)?.arriving?.reach(data.sums, data.count);
     else settle(waiting, data);
   };
   thread.onerror = (event) => {
@@ -44,13 +47,14 @@ export function startEngineThread(
     method: K,
     args: Parameters<Engine[K]>,
     transfer: ArrayBuffer[] = [],
+    arriving?: Arriving,
   ): ReturnType<Engine[K]> {
     const id = nextId++;
     return new Promise<never>((resolve, reject) => {
       if (ended !== null) return reject(ended);
       try {
         thread.postMessage({ id, method, args } as EngineCall, transfer);
-        waiting.set(id, { resolve, reject });
+        waiting.set(id, { resolve, reject, arriving });
       } catch (cause) { // an array that an earlier call transferred
         const message = `Handing ${method} to the engine thread failed: ${messageOf(cause)}`;
         reject(new LoraFleetError("conflict", message, { cause }));
@@ -64,7 +68,7 @@ export function startEngineThread(
     gradientDigest: () => call("gradientDigest", []),
     gradientCheck: (exponents, seed) => call("gradientCheck", [exponents, seed]),
     accumulate: (exponents) => call("accumulate", [exponents]),
-    readSums: () => call("readSums", []),
+    readSums: (arriving) => call("readSums", [], [], arriving),
     dropSums: () => call("dropSums", []),
     rollback: () => call("rollback", []),
     update: (request) => call("update", [request], buffersIn(request.sums)),

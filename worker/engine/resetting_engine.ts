@@ -81,8 +81,8 @@ export class ResettingEngine implements Engine {
     this.#journal.counted(exponents);
   }
 
-  readSums() {
-    return this.#withGpu(() => this.#inner.readSums());
+  readSums(...args: Parameters<Engine["readSums"]>) {
+    return this.#withGpu(() => this.#inner.readSums(...args));
   }
 
   async dropSums(): Promise<void> {

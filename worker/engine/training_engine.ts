@@ -5,6 +5,7 @@ import { LoraFleetError } from "../../shared/errors.ts";
 import { labelWeight, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { Gpu } from "../device/gpu.ts";
 import { openDevice } from "../device/open_device.ts";
+import type { ReadProgress } from "../device/staged_reads.ts";
 import { gradientCheckOf, tiesToEven } from "./gradient_check.ts";
 import { budgetsHere, type GpuBudgets } from "./gpu_budget.ts";
 import { gradientDigestOf } from "./gradient_digest.ts";
@@ -17,6 +18,7 @@ import { pissaResult, tensorsOf } from "./pissa/pissa_result.ts";
 import { initialAdapter } from "../../shared/memory/fresh_adapter.ts";
 import type { TrainingState } from "../optimizer/adamw_state.ts";
 import { ShownAdapter } from "./shown_adapter.ts";
+import type { Arriving } from "../async/arrival.ts";
 import { turnOfEventLoop } from "../async/turn.ts";
 import { OptimizerState } from "../optimizer/optimizer_state.ts";
 import type { UpdateRequest } from "../optimizer/adamw.ts";
@@ -109,9 +111,10 @@ export class TrainingEngine implements ReopenableEngine {
     await gpu.throwIfFailed("Adding a gradient to the sums");
   }
 
-  async readSums(): Promise<Int32Array> {
-    const { model, state } = this.#ready();
-    return await this.#withRoom(() => model.flat.readSums(state.sums));
+  async readSums(arriving?: Arriving): Promise<Int32Array> {
+    const { model, state: { sums } } = this.#ready();
+    const progress = arriving && progressOf(arriving, sums);
+    return await this.#withRoom(() => model.flat.readSums(sums, progress));
   }
 
   async dropSums(): Promise<void> {
@@ -247,6 +250,16 @@ function withAdapter<T>(
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+
+function progressOf(arriving: Arriving, sums: Int32Array): ReadProgress {
+  const { BYTES_PER_ELEMENT } = sums;
+  return {
+    get bytesThere() {
+      return arriving.count * BYTES_PER_ELEMENT;
+    },
+    reach: (byteLength) => arriving.reach(sums, byteLength / BYTES_PER_ELEMENT),
+  };
+}
 
 function clearSums({ gpu, model }: Loaded): void {
   model.flat.encodeClearSums();

@@ -3,6 +3,7 @@ import { quote } from "../../shared/errors.ts";
 import type { StepState } from "../../shared/protocol/messages_coordinator.ts";
 import { roundCheckOf } from "../allreduce/round/round_check.ts";
 import { exponentBytes } from "../local_steps/inner_loop.ts";
+import { type ArrivingSums, withSums } from "./arriving_sums.ts";
 import { AttemptProblem } from "./in_attempt.ts";
 import type { StepContext } from "./step_context.ts";
 import { inStepSpan } from "./step_spans.ts";
@@ -20,12 +21,13 @@ export async function reduceAndUpdate(
   if (exponents === null) throw new AttemptProblem("the round has no exponents: nothing was summed", []);
   // A changed membership reads the same sums again, into the same memory: the round before must no longer send from it.
   if (mine.round !== null) step.allReduce.release(mine.round);
-  const ownSums = await engine.readSums();
-  mine.round = { term, step: number, attempt, generation };
-  const { sums, check } = await inStepSpan(
-    ...[step, state, "all-reduce", { generation, bytes: ownSums.byteLength }] as const,
-    () => allReduce(step, state, ownSums, exponents, signal),
-  );
+  const round = { term, step: number, attempt, generation };
+  const { sums, check } = await withSums(engine, signal, (own, signal) => {
+    mine.round = round;
+    const attributes = { generation, bytes: own.sums.byteLength };
+    const reduce = () => allReduce(step, state, own, exponents, signal);
+    return inStepSpan(step, state, "all-reduce", attributes, reduce);
+  });
   mine.setPending(null);
   const replicaCount = state.ledger.filter((owner) => owner !== null).length;
   const update = {
@@ -35,20 +37,20 @@ export async function reduceAndUpdate(
   const result = await inStepSpan(step, state, "update", {}, () => engine.update(update));
   assertFinite(result.gradientNorm, labelCount);
   mine.setPending({ step: number, digest: result.digest });
-  await reports.updated(mine.round, { ...result, check }, signal);
+  await reports.updated(round, { ...result, check }, signal);
 }
 
 async function allReduce(
   { allReduce, layout, mine }: StepContext,
   { members, weights, checkSeed, roundMs }: StepState,
-  sums: Int32Array,
+  { sums, arrival }: ArrivingSums,
   exponents: readonly (number | null)[],
   signal: AbortSignal,
 ) {
   const reduced = await allReduce.reduce({
     round: mine.round!,
     members: members.map(({ worker }) => worker),
-    ...{ weights, sums, checkSeed, signal, deadlineMs: roundMs },
+    ...{ weights, sums, checkSeed, signal, deadlineMs: roundMs, ...arrival && { arrival } },
     units: layout.tensors.map(({ offset }, index) => ({ offset, exponent: exponents[index] ?? 0 })),
   });
   return { sums: reduced.sums, check: reduced.checksums === null ? null : roundCheckOf(reduced.checksums) };

@@ -4,6 +4,7 @@
  * AdamW, digests, states that can be exported. Its model is that of toy_model.ts.
  */
 import type { Clock } from "../../shared/clock.ts";
+import type { Arriving } from "../async/arrival.ts";
 import { countLabels, type MicroBatch } from "../../shared/data/packing/micro_batch.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { pcg32 } from "../../shared/prng.ts";
@@ -26,6 +27,7 @@ import { isFormerDigest } from "../optimizer/optimizer_state.ts";
 import type { AdamWState } from "../optimizer/adamw_state.ts";
 import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
 import { FINGERPRINT_MARK } from "../../shared/protocol/state/state_digest.ts";
+import { readSlowly, type SlowReadback } from "./slow_readback.ts";
 import { maxAbsOf, toyGradient, toyLayout } from "./toy_model.ts";
 
 export interface ToyEngineOptions {
@@ -40,6 +42,8 @@ export interface ToyEngineOptions {
   readonly fault?: (call: keyof Engine, callNumber: number) => void;
   /** Changes a gradient, as a broken GPU would. */
   readonly spoil?: (gradient: Float32Array, microBatchNumber: number) => void;
+  /** Sums come in pieces, as from a GPU. Default: all at once. */
+  readonly readback?: SlowReadback;
   /** Changes the integer sums when they are read, as bad memory or a dishonest worker would: no digest covers them. */
   readonly spoilSums?: (sums: Int32Array) => void;
 }
@@ -178,10 +182,11 @@ class ToyCore implements Engine {
     this.#gradient = null;
   }
 
-  async readSums(): Promise<Int32Array> {
+  async readSums(arriving?: Arriving): Promise<Int32Array> {
     const sums = this.#sums.slice();
     this.#options.spoilSums?.(sums);
-    return sums;
+    const { readback, clock } = this.#options;
+    return readback === undefined ? sums : await readSlowly(sums, readback, clock, arriving);
   }
 
   async dropSums(): Promise<void> {

@@ -37,6 +37,9 @@ export function ownerRanges(elementCount: number, weights: readonly number[]): O
   });
 }
 
+/** The first element after a range. */
+export const endOf = ({ offset, count }: OwnerRange): number => offset + count;
+
 export function equalWeights(ownerCount: number): number[] {
   return new Array<number>(ownerCount).fill(1);
 }

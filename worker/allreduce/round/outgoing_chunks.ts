@@ -32,6 +32,10 @@ export class OutgoingChunks {
     this.#ready.push(chunk);
   }
 
+  get offeredCount(): number {
+    return this.#ready.length;
+  }
+
   /** What to send now; null if nothing is ready or the window is full. */
   next(): Sending | null {
     for (let sending = this.#again.shift(); sending !== undefined; sending = this.#again.shift()) {

@@ -1,7 +1,8 @@
 /** What a member exchanges with each of the others in a round. */
 import { ChunkSet } from "./chunk_set.ts";
+import { endOf } from "../plan/owner_ranges.ts";
 import { OutgoingChunks } from "./outgoing_chunks.ts";
-import type { RoundFramesOptions } from "./round_frames.ts";
+import type { RoundFrames, RoundFramesOptions } from "./round_frames.ts";
 
 /** Chunks of one owner's range that one member sends us. */
 export interface Incoming {
@@ -26,8 +27,16 @@ export function createPeer(
 ): Peer {
   const incoming = (owner: number) => ({ owner, arrived: new ChunkSet(chunkCounts[owner]!), unconfirmed: 0 });
   const outgoing = new OutgoingChunks(chunkCounts[member]!, [member], windowChunks);
-  for (let chunk = 0; chunk < chunkCounts[member]!; chunk++) outgoing.offer(chunk);
   return { member, sums: incoming(selfIndex), finished: incoming(member), outgoing };
+}
+
+/** Offers the owner what is whole of its chunks, now that our first `count` sums are there. */
+export function offerSums({ member, outgoing }: Peer, frames: RoundFrames, count: number): void {
+  while (outgoing.offeredCount < frames.chunkCounts[member]!) {
+    const chunk = outgoing.offeredCount;
+    if (endOf(frames.chunkAt(member, chunk)) > count) return;
+    outgoing.offer(chunk);
+  }
 }
 
 /** Chunks that one member still owes: of its sums for our range, and of its finished range. */

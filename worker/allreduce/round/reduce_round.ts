@@ -5,12 +5,16 @@
  * Each member owns a range. It adds every member's chunks of that range as they arrive, in any order, which is exact because they
  * are integers (see `round_codec.ts`). Once a chunk has arrived from all members, the owner publishes its total.
  * That all_gather chunk also acknowledges our part of it, so the gradient can be overwritten with the result in place.
+ *
+ * Our own sums may still be on their way from the GPU: a chunk waits for its piece, to be sent and to be added to.
  */
 import type { CheckWeights } from "../../../shared/protocol/linear_check.ts";
 import type { TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
+import { endOf } from "../plan/owner_ranges.ts";
 import { chunkSetOf } from "./chunk_set.ts";
+import { HeldSums } from "./held_sums.ts";
 import { OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
-import { createPeer, type Incoming, type MissingFrom, missingFrom, type Peer } from "./peers.ts";
+import { createPeer, type Incoming, type MissingFrom, missingFrom, offerSums, type Peer } from "./peers.ts";
 import { RoundCheck, type RoundChecksums } from "./round_check.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
 import { RoundFrames, type RoundFramesOptions } from "./round_frames.ts";
@@ -36,7 +40,7 @@ interface RoundOptions extends RoundFramesOptions {
   readonly stats: SendStats;
 }
 
-type Reception = "used" | "duplicate" | "mismatched";
+type Reception = "used" | "duplicate" | "mismatched" | "droppedEarly";
 
 /** Acks per window: often enough that the sender need not wait for them. */
 const ACKS_PER_WINDOW = 4;
@@ -52,6 +56,9 @@ export class ReduceRound {
   readonly #addendsLeft: Uint16Array;
   readonly #ackEvery: number;
   readonly #streams: OutgoingStreams;
+  readonly #held: HeldSums;
+  /** So many of our first sums are there. */
+  #ownCount = 0;
   #ownLeft: number;
   #allGatherLeft: number;
 
@@ -68,7 +75,21 @@ export class ReduceRound {
     this.#ackEvery = Math.max(1, Math.floor(windowChunks / ACKS_PER_WINDOW));
     this.#ownOutgoing = new OutgoingChunks(this.#ownLeft, others, windowChunks);
     this.#peers = new Map(others.map((member) => [member, createPeer(member, options, chunkCounts)]));
+    this.#held = new HeldSums(windowChunks);
     this.#streams = new OutgoingStreams(this.#peers, selfIndex, this.#ownOutgoing);
+  }
+
+  /** Our first `count` sums are there. A member sends and adds nothing before it has been told. */
+  ownArrived(count: number): void {
+    this.#ownCount = count;
+    for (const peer of this.#peers.values()) offerSums(peer, this.#frames, count);
+  }
+
+  /** Adds a frame that came before our own sums; false if there is none to add now. */
+  addHeld(): boolean {
+    const frame = this.#held.take(this.#ownCount);
+    if (frame !== null) this.receive(frame);
+    return frame !== null;
   }
 
   receive(frame: TensorFrame): Reception {
@@ -90,7 +111,8 @@ export class ReduceRound {
     const { selfIndex, codec } = this.#options;
     const place = this.#frames.placeOf(frame);
     if (place === null || frame.ownerIndex !== selfIndex) return "mismatched";
-    const chunk = frame.chunkIndex;
+    const [chunk, needs] = [frame.chunkIndex, endOf(place)];
+    if (needs > this.#ownCount) return this.#held.keep({ frame, needs });
     if (!peer.sums.arrived.add(chunk)) return "duplicate";
     const isFirst = this.#addendsLeft[chunk] === this.#peers.size;
     this.#check.takes(peer.member, place, frame.payload, isFirst);

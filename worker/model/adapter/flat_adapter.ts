@@ -7,6 +7,7 @@ import { adapterSizes, type PlanOptions } from "../../../shared/memory/buffer_si
 import type { LoraPlan } from "../../../shared/memory/lora_plan.ts";
 import { GRADIENT_BLOCK_SIZE, type GradientLayout } from "../../../shared/model/gradient_layout.ts";
 import type { Gpu } from "../../device/gpu.ts";
+import type { ReadProgress } from "../../device/staged_reads.ts";
 import { type GpuTensor, sliceTensor, type TensorsFor } from "../../device/tensor.ts";
 import { encodeAccumulateGradient, encodeMaxAbs } from "../../kernels/gradients/gradient_sums.ts";
 
@@ -93,9 +94,12 @@ export class FlatAdapter {
     return new Float32Array(await this.#read("gradient"));
   }
 
-  /** The sums [layout.elementCount]. */
-  async readSums(target: Int32Array = new Int32Array(this.#layout.elementCount)): Promise<Int32Array> {
-    await this.#readInto("gradientSums", target);
+  /** The sums [layout.elementCount]; `progress` is told of them as they come. */
+  async readSums(
+    target: Int32Array = new Int32Array(this.#layout.elementCount),
+    progress?: ReadProgress,
+  ): Promise<Int32Array> {
+    await this.#readInto("gradientSums", target, progress);
     return target;
   }
 
@@ -105,10 +109,14 @@ export class FlatAdapter {
     return values.buffer;
   }
 
-  async #readInto(flat: FlatName, { buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
+  async #readInto(
+    flat: FlatName,
+    { buffer, byteOffset, byteLength }: ArrayBufferView,
+    progress?: ReadProgress,
+  ): Promise<void> {
     const bytes = new Uint8Array(buffer, byteOffset, byteLength);
     const tensors = this.#parts.map((part) => ({ ...part[flat], byteLength: part.count * 4 }));
-    await this.#gpu.readInto(tensors, bytes);
+    await this.#gpu.readInto(tensors, bytes, progress);
   }
 }
 
