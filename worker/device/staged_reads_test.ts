@@ -126,3 +126,41 @@ Deno.test("a device that is lost in mid-reading: the error names the tensors, an
     assertEquals(device.staging.length, before + 2);
   }
 });
+
+Deno.test("a reading tells how far it is after each piece; a second one leaves what was told of as it has become", async () => {
+  const device = new FakeDevice();
+  const tensors = [device.tensor("sums", numbers(768, 1))];
+  const reads = new StagedReads(device as unknown as GPUDevice, 256);
+  const target = new Uint8Array(768);
+  const told: [byteLength: number, last: number | undefined, next: number | undefined][] = [];
+  const progress = {
+    bytesThere: 0,
+    reach: (byteLength: number) => {
+      told.push([byteLength, target[byteLength - 1], target[byteLength]]);
+      progress.bytesThere = byteLength;
+    },
+  };
+  device.failing = 3;
+  const read = () => reads.read(partsOf(device), tensors, target, progress);
+  await assertRejects(read, Error, "lost");
+  const expected = numbers(768, 1);
+  assertEquals(told, [[256, expected[255], 0], [512, expected[511], 0]].slice(0, told.length));
+  assert(told.length > 0);
+  const known = told.length * 256;
+  target.fill(99, 0, known); // a round's result
+  await read();
+  assertEquals(target.subarray(0, known), new Uint8Array(known).fill(99));
+  assertEquals(target.subarray(known), expected.subarray(known));
+  assertEquals(told.map(([byteLength]) => byteLength), [256, 512, 768]);
+});
+
+Deno.test("a reading that was told of half a piece writes the other half", async () => {
+  const device = new FakeDevice();
+  const reads = new StagedReads(device as unknown as GPUDevice, 256);
+  const target = new Uint8Array(512);
+  const ends: number[] = [];
+  const progress = { bytesThere: 300, reach: (end: number) => ends.push(end) };
+  await reads.read(partsOf(device), [device.tensor("sums", numbers(512, 1))], target, progress);
+  assertEquals(target, Uint8Array.of(...new Uint8Array(300), ...numbers(512, 1).subarray(300)));
+  assertEquals(ends, [512]);
+});

@@ -31,6 +31,26 @@ Deno.test("what the thread has to say beside its answers is told before the answ
   await engine.close();
 });
 
+Deno.test("how far the sums are is told to their reader alone, in the memory of the answer, before the answer comes", async () => {
+  const engine = startEngineThread(threadOf(`
+    if (call.method !== "readSums") return answer({ ok: true });
+    const sums = new Int32Array(new SharedArrayBuffer(16)).fill(call.id);
+    for (const count of [1, 3]) answer({ sums, count });
+    answer({ ok: true, value: sums });`));
+  const told: [number, number[]][] = [];
+  const readerOf = (told: [number, number[]][]) => ({
+    count: 0,
+    reach: (sums: Int32Array, count: number) => told.push([count, [...sums]]),
+  });
+  assertEquals([...await engine.readSums(readerOf(told))], [0, 0, 0, 0]);
+  assertEquals(told, [[1, [0, 0, 0, 0]], [3, [0, 0, 0, 0]]]);
+  const toldLater: [number, number[]][] = [];
+  const [silent, second] = [engine.readSums(), engine.readSums(readerOf(toldLater))];
+  assertEquals([[...await silent], [...await second]], [[1, 1, 1, 1], [2, 2, 2, 2]]);
+  assertEquals([told.length, toldLater.map(([count]) => count)], [2, [1, 3]]);
+  await engine.close();
+});
+
 Deno.test("an error crosses with its code, message and param", async () => {
   const error = { code: "does_not_fit", message: "too large", param: "lora.r" };
   const engine = startEngineThread(threadOf(`

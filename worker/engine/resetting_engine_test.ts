@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { LoraFleetError, messageOf } from "../../shared/errors.ts";
 import { createFakeClock } from "../../shared/testing/fake_clock.ts";
+import { Arrival } from "../async/arrival.ts";
 import { GpuReset } from "../device/error_scopes.ts";
 import type { EngineNote } from "./engine_calls.ts";
 import { losingEngine, type LossAt } from "../testing/losing_engine.ts";
@@ -145,4 +146,37 @@ Deno.test("what a caller passes arrives, the digest that an imported state is ex
   await engine.load(ENGINE_SPEC);
   await engine.importState(await engine.exportState(), "digest");
   assertEquals(seen, ["digest"]);
+});
+
+Deno.test("a GPU that is lost in the middle of a reading: the rest is the same, and what a round has changed by then stays", async () => {
+  const clock = createFakeClock(0);
+  const target = new Int32Array(128);
+  let isLost = false;
+  const fault = (from: number) => {
+    if (from !== 64 || isLost) return;
+    isLost = true;
+    throw new GpuReset("the device was lost");
+  };
+  const lossless = losingEngine(clock, () => false);
+  const losing = losingEngine(clock, () => false, {
+    readback: { pieceElements: 32, pieceMs: 5, fault, target },
+  });
+  const seen: Int32Array[] = [];
+  for (const { engine: inner } of [lossless, losing]) {
+    const engine = new ResettingEngine(inner, { clock });
+    await engine.load(ENGINE_SPEC);
+    for (const index of [0, 1]) {
+      await engine.computeGradient(toyBatch(index), index);
+      await engine.accumulate(exponents());
+    }
+    const arrival = new Arrival();
+    arrival.watch(() => arrival.count === 64 && inner === losing.engine && target.fill(7, 0, 64));
+    const reading = engine.readSums(arrival);
+    await clock.advance(1000);
+    seen.push(await reading);
+  }
+  const [calm, lost] = seen as [Int32Array, Int32Array];
+  assert(isLost && calm.subarray(64).some((sum) => sum !== 0));
+  assertEquals(lost.subarray(0, 64), new Int32Array(64).fill(7));
+  assertEquals(lost.subarray(64), calm.subarray(64));
 });
