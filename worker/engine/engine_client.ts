@@ -33,11 +33,8 @@ export function startEngineThread(
     waiting.clear();
   }
 
-  thread.onmessage = ({ data }: MessageEvent<EngineAnswer | EngineNote | EngineProgress>) => {
-    if ("note" in data) tell(data);
-    else if ("count" in data) waiting.get(data.id)?.arriving?.reach(data.sums, data.count);
-    else settle(waiting, data);
-  };
+  thread.onmessage = ({ data }: MessageEvent<EngineAnswer | EngineNote | EngineProgress>) =>
+    "note" in data ? tell(data) : settle(waiting, data);
   thread.onerror = (event) => {
     event.preventDefault(); // an unhandled error would end the process
     end(new LoraFleetError("gpu_failure", `The engine thread ended: ${event.message}`));
@@ -90,8 +87,9 @@ export function startEngineThread(
   };
 }
 
-function settle(waiting: Map<number, Caller>, answer: EngineAnswer): void {
+function settle(waiting: Map<number, Caller>, answer: EngineAnswer | EngineProgress): void {
   const caller = waiting.get(answer.id);
+  if ("count" in answer) return caller?.arriving?.reach(answer.sums, answer.count);
   waiting.delete(answer.id);
   if (answer.ok) caller?.resolve(answer.value as never);
   else caller?.reject(errorOf(answer.error));

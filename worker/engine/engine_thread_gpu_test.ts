@@ -5,6 +5,7 @@ import { goldenEngineSpec, loadGolden, optimizerOf, runStep } from "../../tests/
 import { LoraFleetError } from "../../shared/errors.ts";
 import { loraSchema } from "../../shared/job/job_spec_schema.ts";
 import type { MicroBatch } from "../../shared/data/packing/micro_batch.ts";
+import { Arrival } from "../async/arrival.ts";
 import { startEngineThread } from "./engine_client.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
@@ -70,6 +71,10 @@ Deno.test("steps in the engine thread give the digest that they give without one
     const state = await engine.exportState();
     const second = await runStep([engine], batches, [[0, 1]], optimizerOf(golden, 3), first.maxAbs);
     digests.push([first.digest, second.digest, await engine.importState(state)]);
+    const arrival = new Arrival();
+    const sums = await engine.readSums(arrival);
+    sums.fill(3);
+    assertEquals([arrival.count, await arrival.begun], [sums.length, sums]);
     await engine.close();
   }
   assertEquals(digests[1], digests[0]);

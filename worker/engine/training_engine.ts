@@ -113,8 +113,7 @@ export class TrainingEngine implements ReopenableEngine {
 
   async readSums(arriving?: Arriving): Promise<Int32Array> {
     const { model, state: { sums } } = this.#ready();
-    const progress = arriving && progressOf(arriving, sums);
-    return await this.#withRoom(() => model.flat.readSums(sums, progress));
+    return await this.#withRoom(() => model.flat.readSums(sums, arriving && progressOf(arriving, sums)));
   }
 
   async dropSums(): Promise<void> {

@@ -5,6 +5,7 @@ import { documentAt } from "../../tests/golden/golden_model.ts";
 import { loadGolden, optimizerOf, runStep } from "../../tests/golden/golden_steps.ts";
 import { LoraFleetError } from "../../shared/errors.ts";
 import { addChecksum, checkWeights } from "../../shared/protocol/linear_check.ts";
+import { Arrival } from "../async/arrival.ts";
 import { turnOfEventLoop } from "../async/turn.ts";
 import { TrainingEngine } from "./training_engine.ts";
 
@@ -91,6 +92,23 @@ Deno.test("a rollback leaves nothing of an attempt, before its update and after 
   assertEquals(error.code, "conflict");
   assertEquals(await engine.exportState(), initial);
   assertEquals(await stepOf(engine, 2, null), await stepOf(other, 2, null));
+});
+
+Deno.test("sums are told of as they come, in the memory that they end in; what was told of is not written again", async () => {
+  await restart();
+  const { maxAbs } = await engine.computeGradient(documents[0]!, 0);
+  await engine.accumulate(new Int8Array(maxAbs.length).fill(-20));
+  const expected = (await engine.readSums()).slice();
+  assert(expected.some((sum) => sum !== 0));
+  const arrival = new Arrival();
+  const sums = await engine.readSums(arrival);
+  assertEquals([arrival.count, (await arrival.begun).buffer === sums.buffer], [expected.length, true]);
+  assertEquals(sums, expected);
+  sums.fill(7);
+  const half = expected.length / 2;
+  const again = await engine.readSums({ count: half, reach: () => {} });
+  assertEquals(again.subarray(0, half), new Int32Array(half).fill(7));
+  assertEquals(again.subarray(half), expected.subarray(half));
 });
 
 Deno.test("an exported state resumes on a different engine, bit for bit, and replaces that engine's state", async () => {

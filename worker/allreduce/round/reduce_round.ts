@@ -11,10 +11,11 @@
 import type { CheckWeights } from "../../../shared/protocol/linear_check.ts";
 import type { TensorFrame } from "../../../shared/protocol/tensor_frame.ts";
 import { endOf } from "../plan/owner_ranges.ts";
+import { Acks } from "./acks.ts";
 import { chunkSetOf } from "./chunk_set.ts";
 import { HeldSums } from "./held_sums.ts";
 import { OutgoingChunks, type Sending } from "./outgoing_chunks.ts";
-import { createPeer, type Incoming, type MissingFrom, missingFrom, offerSums, type Peer } from "./peers.ts";
+import { createPeer, type MissingFrom, missingFrom, offerSums, type Peer } from "./peers.ts";
 import { RoundCheck, type RoundChecksums } from "./round_check.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
 import { RoundFrames, type RoundFramesOptions } from "./round_frames.ts";
@@ -42,9 +43,6 @@ interface RoundOptions extends RoundFramesOptions {
 
 type Reception = "used" | "duplicate" | "mismatched" | "droppedEarly";
 
-/** Acks per window: often enough that the sender need not wait for them. */
-const ACKS_PER_WINDOW = 4;
-
 export class ReduceRound {
   readonly #options: RoundOptions;
   readonly #frames: RoundFrames;
@@ -54,7 +52,7 @@ export class ReduceRound {
   readonly #ownOutgoing: OutgoingChunks;
   /** Addends that each chunk of our range still lacks. */
   readonly #addendsLeft: Uint16Array;
-  readonly #ackEvery: number;
+  readonly #acks: Acks;
   readonly #streams: OutgoingStreams;
   readonly #held: HeldSums;
   /** So many of our first sums are there. */
@@ -72,7 +70,7 @@ export class ReduceRound {
     this.#ownLeft = chunkCounts[selfIndex]!;
     this.#allGatherLeft = others.reduce((sum, member) => sum + chunkCounts[member]!, 0);
     this.#addendsLeft = new Uint16Array(this.#ownLeft).fill(others.length);
-    this.#ackEvery = Math.max(1, Math.floor(windowChunks / ACKS_PER_WINDOW));
+    this.#acks = new Acks(this.#frames, options.sender, windowChunks);
     this.#ownOutgoing = new OutgoingChunks(this.#ownLeft, others, windowChunks);
     this.#peers = new Map(others.map((member) => [member, createPeer(member, options, chunkCounts)]));
     this.#held = new HeldSums(windowChunks);
@@ -88,8 +86,7 @@ export class ReduceRound {
   /** Adds a frame that came before our own sums; false if there is none to add now. */
   addHeld(): boolean {
     const frame = this.#held.take(this.#ownCount);
-    if (frame !== null) this.receive(frame);
-    return frame !== null;
+    return frame !== null && this.receive(frame) !== "mismatched";
   }
 
   receive(frame: TensorFrame): Reception {
@@ -117,7 +114,7 @@ export class ReduceRound {
     const isFirst = this.#addendsLeft[chunk] === this.#peers.size;
     this.#check.takes(peer.member, place, frame.payload, isFirst);
     codec.add(place, frame.payload, isFirst);
-    this.#confirm(peer, peer.sums);
+    this.#acks.confirm(peer, peer.sums);
     if (--this.#addendsLeft[chunk]! === 0) {
       this.#check.totals(place);
       codec.finish(place);
@@ -139,7 +136,7 @@ export class ReduceRound {
     this.#options.codec.takeResult(place, frame.payload);
     this.#check.has(member, place);
     this.#allGatherLeft--;
-    this.#confirm(peer, finished);
+    this.#acks.confirm(peer, finished);
     return "used";
   }
 
@@ -177,22 +174,9 @@ export class ReduceRound {
     if (receiver !== null) stats.chunksRepeated++;
   }
 
-  #confirm(peer: Peer, from: Incoming): void {
-    if (++from.unconfirmed >= this.#ackEvery || from.arrived.isFull) this.#sendAck(peer, from, false);
-  }
-
-  #sendAck({ member }: Peer, from: Incoming, wantsRest: boolean): void {
-    from.unconfirmed = 0;
-    this.#options.sender.ack(member, this.#frames.encodeAck(from.owner, from.arrived, wantsRest));
-  }
-
   /** Sends each member that owes us chunks the set that we have, and asks for the rest. */
   askForMissing(): void {
-    for (const peer of this.#peers.values()) {
-      for (const from of [peer.sums, peer.finished]) {
-        if (!from.arrived.isFull) this.#sendAck(peer, from, true);
-      }
-    }
+    for (const peer of this.#peers.values()) this.#acks.askForRest(peer);
   }
 
   missing(): MissingFrom[] {
