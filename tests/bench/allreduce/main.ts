@@ -5,6 +5,8 @@
  *     deno task bench:allreduce --workers 2,4 --mib 16 --rounds 3     a part
  *     deno task bench:allreduce --chunk-kib 2048                      chunks of a given size
  *     deno task bench:allreduce --codec int8                          beside the bare pattern of all four bytes
+ *     deno task bench:allreduce --readback-ms 400                     sums that come from a GPU for so long: the all-reduce meanwhile,
+ *                                                                     beside (as `first`) one that begins when all are there
  *
  * Rounds take turns (all-reduce, bare, all-reduce, …), so that a busy moment hits both: the ratio of their medians compares
  * within a run. Absolute times and the longest gap of the event loop depend on the machine and its load; CPU time
@@ -105,7 +107,8 @@ const COLUMNS: readonly (readonly [title: string, width: number, textOf: (cell: 
 ];
 
 const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(COLUMNS[i]![1])).join("");
-const header = line(COLUMNS.map(([title]) => title));
+const headerOf = ({ readbackMs }: Settings) =>
+  line(COLUMNS.map(([title]) => readbackMs > 0 ? title.replace("bare", "first") : title));
 const rowOf = (cell: Cell) => line(COLUMNS.map(([, , textOf]) => textOf(cell)));
 
 /** How a round's time grows with the fleet, beside the growth of the broker's bytes. */
@@ -127,6 +130,7 @@ interface Settings {
   readonly rounds: number;
   readonly chunkBytes: number | null;
   readonly codec: GradientCodec;
+  readonly readbackMs: number;
 }
 
 /** Measures with fresh workers: idle ones of a larger fleet would still receive every broadcast. */
@@ -134,7 +138,7 @@ async function measure(
   bus: Bus,
   url: string,
   { workers, mib }: Pick<Cell, "workers" | "mib">,
-  { rounds, chunkBytes, codec }: Settings,
+  { rounds, chunkBytes, codec, readbackMs }: Settings,
 ): Promise<Cell> {
   const members = Array.from({ length: workers }, (_, index) => `w-${workers}-${mib}-${index}`);
   const children = await startWorkers(url, members);
@@ -142,10 +146,12 @@ async function measure(
   const cell: Cell = { workers, mib, ours: none(), bare: none() };
   try {
     for (let round = 0; round <= rounds; round++) {
-      for (const pattern of ["all-reduce", "bare"] as const) {
-        const order = { pattern, number: 1 + round, members, elementCount: mib * MIB / 4, chunkBytes, codec };
+      for (const pattern of ["all-reduce", readbackMs > 0 ? "read-first" : "bare"] as const) {
+        const number = 1 + 2 * round + (pattern === "read-first" ? 1 : 0);
+        const elementCount = mib * MIB / 4;
+        const order = { pattern, number, members, elementCount, chunkBytes, codec, readbackMs };
         // The first round of each compiles, connects and allocates.
-        await doRound(bus, order, round === 0 ? null : pattern === "bare" ? cell.bare : cell.ours);
+        await doRound(bus, order, round === 0 ? null : pattern === "all-reduce" ? cell.ours : cell.bare);
       }
     }
     return cell;
@@ -164,6 +170,7 @@ async function main(): Promise<void> {
       rounds: { type: "string", default: "5" },
       "chunk-kib": { type: "string" },
       codec: { type: "string", default: "exact" },
+      "readback-ms": { type: "string", default: "0" },
     },
   });
   const numbers = (text: string) => text.split(",").map(Number);
@@ -171,6 +178,7 @@ async function main(): Promise<void> {
     rounds: Number(values.rounds),
     chunkBytes: values["chunk-kib"] === undefined ? null : 1024 * Number(values["chunk-kib"]),
     codec: values.codec === "int8" ? "int8" : "exact",
+    readbackMs: Number(values["readback-ms"]),
   };
   await using server = await startTestNatsServer({
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
@@ -183,7 +191,9 @@ async function main(): Promise<void> {
   });
   const load = Deno.loadavg()[0]!.toFixed(1);
   console.log(
-    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${load}, ${settings.codec}\n${header}`,
+    `deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, load ${load}, ${settings.codec}\n${
+      headerOf(settings)
+    }`,
   );
   const cells: Cell[] = [];
   for (const mib of numbers(values.mib)) {

@@ -8,6 +8,7 @@ import type { Bus, BusMessage } from "../../../shared/bus/bus.ts";
 import { connectNatsBus } from "../../../shared/bus/nats_bus.ts";
 import { systemClock } from "../../../shared/clock.ts";
 import { gradientSubjects } from "../../../shared/protocol/subjects.ts";
+import { Arrival } from "../../../worker/async/arrival.ts";
 import { createAllReduce } from "../../../worker/allreduce/all_reduce.ts";
 import type { AllReduce } from "../../../worker/allreduce/all_reduce_interface.ts";
 import { chunkPlan, defaultChunkBytes } from "../../../worker/allreduce/plan/chunk_plan.ts";
@@ -18,13 +19,16 @@ import { createBarePattern } from "./bare_pattern.ts";
 
 /** One round that all workers run at the same time. */
 export interface BenchOrder {
-  readonly pattern: "all-reduce" | "bare";
+  /** `read-first`: an all-reduce that begins when all sums are there. */
+  readonly pattern: "all-reduce" | "bare" | "read-first";
   /** Unique and growing. */
   readonly number: number;
   readonly members: readonly string[];
   readonly elementCount: number;
   readonly chunkBytes: number | null;
   readonly codec: GradientCodec;
+  /** How long the sums take to come from a GPU; 0: they are there. */
+  readonly readbackMs: number;
 }
 
 export interface BenchOutcome {
@@ -50,6 +54,7 @@ interface BenchWorker {
 
 const JOB = "ftjob-bench";
 const TICK_MS = 5;
+const PIECE_BYTES = 2 ** 20;
 const DEADLINE_MS = 300_000;
 
 /** Milliseconds since the epoch, finer than `Date.now`. */
@@ -61,6 +66,21 @@ const wordAt = (at: number) => at & 0xffff;
 function isExactSum(words: Int32Array, memberCount: number): boolean {
   const factor = memberCount * (memberCount + 1) / 2;
   return words.every((word, at) => word === wordAt(at) * factor);
+}
+
+/** Sums that come in pieces of a mebibyte, as if another thread copied them. */
+function comingIn(words: Int32Array, readbackMs: number): Arrival {
+  const arrival = new Arrival();
+  const startedAt = preciseNow();
+  const pieces = Math.ceil(words.byteLength / PIECE_BYTES);
+  const reading = async () => {
+    for (let piece = 1; piece <= pieces; piece++) {
+      await systemClock.sleep(Math.max(0, startedAt + readbackMs * piece / pieces - preciseNow()));
+      arrival.reach(words, Math.min(words.length, piece * PIECE_BYTES / 4));
+    }
+  };
+  void reading();
+  return arrival;
 }
 
 function createBenchWorker(bus: Bus, self: string, index: number): BenchWorker {
@@ -95,7 +115,7 @@ function createBenchWorker(bus: Bus, self: string, index: number): BenchWorker {
     },
 
     async run(startAt) {
-      const { pattern, number, members, codec } = order!;
+      const { pattern, number, members, codec, readbackMs } = order!;
       const reduction = allReduceOf(order!);
       const round = { term: 1, step: number, attempt: 1, generation: 1 };
       await systemClock.sleep(Math.max(0, startAt - preciseNow()));
@@ -105,8 +125,11 @@ function createBenchWorker(bus: Bus, self: string, index: number): BenchWorker {
       const cpuBefore = cpuUsage();
       if (pattern === "bare") await bare.run();
       else {
-        const { signal } = watching;
-        await reduction.reduce({ round, members, sums: words, signal, deadlineMs: DEADLINE_MS });
+        const request = { round, members, sums: words, signal: watching.signal, deadlineMs: DEADLINE_MS };
+        const arrival = readbackMs > 0 ? comingIn(words, readbackMs) : null;
+        await (pattern === "read-first" ? arrival?.whole : arrival?.begun);
+        const isBeside = arrival !== null && pattern === "all-reduce";
+        await reduction.reduce({ ...request, ...isBeside && { arrival } });
       }
       const endedAt = preciseNow();
       const { user, system } = cpuUsage(cpuBefore);
