@@ -31,7 +31,11 @@ export function createPeer(
 }
 
 /** Offers the owner what is whole of its chunks, now that our first `count` sums are there. */
-export function offerSums({ member, outgoing }: Peer, frames: RoundFrames, count: number): void {
+export function offerSums(
+  { member, outgoing }: Peer,
+  frames: Pick<RoundFrames, "chunkAt" | "chunkCounts">,
+  count: number,
+): void {
   while (outgoing.offeredCount < frames.chunkCounts[member]!) {
     const chunk = outgoing.offeredCount;
     if (endOf(frames.chunkAt(member, chunk)) > count) return;
