@@ -95,14 +95,14 @@ const COLUMNS: readonly (readonly [title: string, width: number, textOf: (cell: 
   ["MiB", 4, ({ mib }) => String(mib)],
   ["all-reduce ms", 14, ({ ours }) => rounded(median(ours.times))],
   ["min–max", 12, ({ ours }) => spread(ours)],
-  ["bare ms", 8, ({ bare }) => rounded(median(bare.times))],
+  ["bare ms", 9, ({ bare }) => rounded(median(bare.times))],
   ["min–max", 12, ({ bare }) => spread(bare)],
   ["ratio", 6, ({ ours, bare }) => (median(bare.times) / median(ours.times)).toFixed(2)],
   ["broker MB/s", 12, (cell) => rounded(brokerBytes(cell) / median(cell.ours.times) / 1000)],
   ["CPU ms", 7, ({ ours }) => rounded(median(ours.cpu))],
   ["bare", 6, ({ bare }) => rounded(median(bare.cpu))],
   ["gap ms", 7, ({ ours }) => rounded(ours.maxGapMs)],
-  ["bare", 5, ({ bare }) => rounded(bare.maxGapMs)],
+  ["bare", 6, ({ bare }) => rounded(bare.maxGapMs)],
   ["repeated", 9, ({ ours }) => String(ours.chunksRepeated)],
 ];
 
