@@ -328,22 +328,24 @@ Deno.test("a successor does not wait for the leases of processes that led or die
 Deno.test("everything that a coordinator and its broker leave in the data folder is private", () =>
   withTrial(async ({ start, config }) => {
     const open: string[] = [];
-    const look = async (path: string): Promise<void> => {
+    const look = async (path: string, isRunning = false): Promise<void> => {
       const info = await Deno.lstat(path).catch((thrown) => {
-        // A running coordinator renames its temporary files.
-        if (!(thrown instanceof Deno.errors.NotFound) || !path.endsWith(".part")) throw thrown;
+        // A running coordinator renames and removes its temporary files, and moves what has been uploaded.
+        if (!(thrown instanceof Deno.errors.NotFound) || !isRunning) throw thrown;
         return null;
       });
       if (info === null) return;
       const { mode, isDirectory } = info;
       if ((mode! & 0o077) !== 0) open.push(`${path} ${(mode! & 0o777).toString(8)}`);
-      if (isDirectory) { for await (const { name } of Deno.readDir(path)) await look(`${path}/${name}`); }
+      if (isDirectory) {
+        for await (const { name } of Deno.readDir(path)) await look(`${path}/${name}`, isRunning);
+      }
     };
     await Deno.mkdir(config.dataFolder, { mode: 0o755 });
     const running = await start();
     const id = await submit(running.url);
     assertEquals(id.startsWith("ftjob-"), true);
-    await look(config.dataFolder);
+    await look(config.dataFolder, true);
     await running.stop();
     await look(config.dataFolder);
     assertEquals(open, []);
