@@ -328,25 +328,25 @@ Deno.test("a successor does not wait for the leases of processes that led or die
 Deno.test("everything that a coordinator and its broker leave in the data folder is private", () =>
   withTrial(async ({ start, config }) => {
     const open: string[] = [];
-    const look = async (path: string, isRunning = false): Promise<void> => {
-      const info = await Deno.lstat(path).catch((thrown) => {
-        // A running coordinator renames and removes its temporary files, and moves what has been uploaded.
-        if (!(thrown instanceof Deno.errors.NotFound) || !isRunning) throw thrown;
-        return null;
-      });
-      if (info === null) return;
-      const { mode, isDirectory } = info;
+    const look = async (path: string): Promise<void> => {
+      const { mode, isDirectory } = await Deno.lstat(path);
       if ((mode! & 0o077) !== 0) open.push(`${path} ${(mode! & 0o777).toString(8)}`);
-      if (isDirectory) {
-        for await (const { name } of Deno.readDir(path)) await look(`${path}/${name}`, isRunning);
-      }
+      if (!isDirectory) return;
+      for await (const { name } of Deno.readDir(path)) await inFolder(`${path}/${name}`);
     };
+    /** A running coordinator renames and removes its temporary files, and moves what has been uploaded. */
+    let isRunning = true;
+    const inFolder = (path: string) =>
+      look(path).catch((thrown) => {
+        if (!isRunning || !(thrown instanceof Deno.errors.NotFound)) throw thrown;
+      });
     await Deno.mkdir(config.dataFolder, { mode: 0o755 });
     const running = await start();
     const id = await submit(running.url);
     assertEquals(id.startsWith("ftjob-"), true);
-    await look(config.dataFolder, true);
+    await look(config.dataFolder);
     await running.stop();
+    isRunning = false;
     await look(config.dataFolder);
     assertEquals(open, []);
   }));
