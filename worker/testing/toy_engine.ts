@@ -26,7 +26,7 @@ import { adamwUpdate } from "../optimizer/adamw.ts";
 import { isFormerDigest } from "../optimizer/optimizer_state.ts";
 import type { AdamWState } from "../optimizer/adamw_state.ts";
 import { copyState, digestOf, emptyState } from "../optimizer/adamw_state.ts";
-import { FINGERPRINT_MARK } from "../../shared/protocol/state/state_digest.ts";
+import { asFingerprint } from "../../shared/protocol/state/state_digest.ts";
 import { readSlowly, type SlowReadback } from "./slow_readback.ts";
 import { maxAbsOf, toyGradient, toyLayout } from "./toy_model.ts";
 
@@ -61,7 +61,7 @@ type Method = keyof Engine;
 function toyDigest(state: AdamWState, { digestKind }: Pick<UpdateRequest, "digestKind">): string {
   if (digestKind === "none") return "";
   const digest = digestOf(state);
-  return digestKind === "fingerprint" ? FINGERPRINT_MARK + digest.slice(FINGERPRINT_MARK.length) : digest;
+  return digestKind === "fingerprint" ? asFingerprint(digest) : digest;
 }
 
 export function createToyEngine(options: ToyEngineOptions): ToyEngine {

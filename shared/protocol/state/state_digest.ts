@@ -18,6 +18,11 @@ export type DigestKind = "sha256" | "fingerprint";
 /** What a fingerprint begins with, and a SHA-256 never does: so every reader of a digest can tell which one it is. */
 export const FINGERPRINT_MARK = "0".repeat(16);
 
+/** A hash in hexadecimal as a fingerprint. */
+export function asFingerprint(hash: string): string {
+  return FINGERPRINT_MARK + hash.slice(FINGERPRINT_MARK.length);
+}
+
 export function isFingerprint(digest: string): boolean {
   return digest.startsWith(FINGERPRINT_MARK);
 }

@@ -13,7 +13,7 @@
  * "lorafleet fingerprint <elements>\n" and the blocks' sums, in order, little-endian, with zeros as its first 16 digits.
  */
 import { createHash } from "node:crypto";
-import { FINGERPRINT_MARK } from "../../../shared/protocol/state/state_digest.ts";
+import { asFingerprint } from "../../../shared/protocol/state/state_digest.ts";
 
 export const BLOCK_ELEMENTS = 1024;
 /** Two u64. */
@@ -31,7 +31,7 @@ export function keysOf(array: number): Uint32Array {
 /** In hexadecimal. @param sums of all blocks */
 export function fingerprintOfSums(elementCount: number, sums: Uint8Array): string {
   const hash = createHash("sha256").update(`lorafleet fingerprint ${elementCount}\n`).update(sums);
-  return FINGERPRINT_MARK + hash.digest("hex").slice(FINGERPRINT_MARK.length);
+  return asFingerprint(hash.digest("hex"));
 }
 
 /** In hexadecimal: the reference, whose bits the kernel has. @param arrays adapter, first and second moment */
